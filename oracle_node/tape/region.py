@@ -1,0 +1,96 @@
+"""The region of symbol values that a model admits, and proofs over all of it.
+
+Dimensions, strides and offsets are affine in the symbols; element counts and largest indices are products of those, so the
+proofs work on polynomials. A polynomial is bounded monomial by monomial, which is exact for one symbol of each sign and safe always.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import product as cartesian
+
+from oracle_node.tape.affine import SYMBOLS, Affine, Symbols
+from oracle_node.tape.instruction import DerivedSymbol, Inequality, Source
+
+Monomial = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Polynomial:
+    """Σ coefficient · Π symbols; keys are sorted symbol tuples, () is the constant."""
+
+    terms: tuple[tuple[Monomial, int], ...]
+
+    @classmethod
+    def of(cls, value: "Affine | int | Polynomial") -> "Polynomial":
+        if isinstance(value, Polynomial):
+            return value
+        value = Affine.of(value)
+        return cls._from({(): value.constant, **{(s,): c for s, c in value.terms}})
+
+    @classmethod
+    def _from(cls, terms: dict[Monomial, int]) -> "Polynomial":
+        return cls(tuple(sorted((m, c) for m, c in terms.items() if c)))
+
+    def __add__(self, other: "Affine | int | Polynomial") -> "Polynomial":
+        total = dict(self.terms)
+        for monomial, coefficient in Polynomial.of(other).terms:
+            total[monomial] = total.get(monomial, 0) + coefficient
+        return Polynomial._from(total)
+
+    def __sub__(self, other: "Affine | int | Polynomial") -> "Polynomial":
+        return self + Polynomial.of(other) * -1
+
+    def __mul__(self, other: "Affine | int | Polynomial") -> "Polynomial":
+        total: dict[Monomial, int] = {}
+        for (m, c), (n, d) in cartesian(self.terms, Polynomial.of(other).terms):
+            key = tuple(sorted(m + n))
+            total[key] = total.get(key, 0) + c * d
+        return Polynomial._from(total)
+
+
+def count(shape: Iterable[Affine]) -> Polynomial:
+    """Elements of a tensor of that shape."""
+    total = Polynomial.of(1)
+    for dimension in shape:
+        total = total * dimension
+    return total
+
+
+class Region:
+    """All symbol values that a model's limits allow, as a box trimmed by the inequalities."""
+
+    def __init__(
+        self, sources: Sequence[Source], inequalities: Sequence[Inequality] = (), derived: Sequence[DerivedSymbol] = ()
+    ) -> None:
+        low = [source.min_elements for source in sources]
+        high = [source.max_elements for source in sources]
+        for rule in inequalities:
+            for symbol, coefficient in enumerate(rule.coefficients):
+                if coefficient > 0:
+                    others = sum(
+                        min(c * low[s], c * high[s]) for s, c in enumerate(rule.coefficients) if s != symbol
+                    )
+                    high[symbol] = min(high[symbol], (rule.bound - others) // coefficient)
+        for d in derived:
+            low.append(-(-low[d.source] // d.divisor))
+            high.append(-(-high[d.source] // d.divisor))
+        padding = [0] * (SYMBOLS - len(low))
+        self.low, self.high = low + padding, high + padding
+        self.sources, self.derived = tuple(sources), tuple(derived)
+
+    @property
+    def largest(self) -> Symbols:
+        """The corner where every symbol is largest."""
+        return tuple(self.high)
+
+    def bounds(self, value: "Affine | int | Polynomial") -> tuple[int, int]:
+        """Bounds of the value over the region (symbols are never negative)."""
+        low = high = 0
+        for monomial, coefficient in Polynomial.of(value).terms:
+            smallest = largest = coefficient
+            for symbol in monomial:
+                smallest *= self.low[symbol]
+                largest *= self.high[symbol]
+            low += min(smallest, largest)
+            high += max(smallest, largest)
+        return low, high
