@@ -17,8 +17,8 @@ def depth(leaves: int) -> int:
     return ceil(log2(max(leaves, 1)))
 
 
-def chunks_opened(instruction: Instruction, operand: Operand, symbols: Symbols) -> int:
-    """At most so many chunks of the operand does one element read, wherever it lies."""
+def chunks_opened(instruction: Instruction, operand: Operand, symbols: Symbols) -> tuple[int, int]:
+    """(separate runs, chunks in all) that one element reads of the operand at most, wherever it lies."""
     width = operand.dtype.width
     reduce_strides = operand.strides[len(instruction.shape) :]
     axes = sorted(
@@ -34,8 +34,8 @@ def chunks_opened(instruction: Instruction, operand: Operand, symbols: Symbols) 
         else:
             runs *= dimension
     straddled = 1 if span == width else (span - 1) // CHUNK_BYTES + 2
-    total = -(-operand.count(symbols) * width // CHUNK_BYTES)
-    return min(runs * straddled, max(total, 1))
+    total = max(-(-operand.count(symbols) * width // CHUNK_BYTES), 1)
+    return runs, min(runs * straddled, total)
 
 
 def step_bytes(instruction: Instruction, symbols: Symbols, instructions: int) -> int:
@@ -43,7 +43,7 @@ def step_bytes(instruction: Instruction, symbols: Symbols, instructions: int) ->
     path = depth(instructions) * _HASH_BYTES
     total = _CALL_BYTES + len(encode(instruction)) + path + CHUNK_BYTES
     for operand in instruction.operands:
-        chunks = chunks_opened(instruction, operand, symbols)
+        runs, chunks = chunks_opened(instruction, operand, symbols)
         levels = depth(-(-operand.count(symbols) * operand.dtype.width // CHUNK_BYTES))
-        total += chunks * CHUNK_BYTES + 2 * levels * _HASH_BYTES + path
+        total += chunks * CHUNK_BYTES + min(2 * runs, chunks) * levels * _HASH_BYTES + path
     return total
