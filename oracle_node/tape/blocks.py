@@ -177,7 +177,9 @@ def mean(b: TapeBuilder, x: View, axes: int, divisor: float | None = None) -> Vi
 def softmax(b: TapeBuilder, x: View) -> View:
     """Softmax over the last axis; absolute error below 2e-7 plus x's own rounding."""
     weights, total = _exponentials(b, x)
-    return b.map(lambda e, t: e.to_float() / t.to_float(), weights, total.unsqueeze(-1))
+    # the largest term alone is `one`, and no term exceeds the sum: relations that intervals cannot see
+    one = float(1 << _PROBABILITY_BITS)
+    return b.map(lambda e, t: e.to_float() / t.to_float().maximum(one), weights, total.unsqueeze(-1))
 
 
 def log_softmax(b: TapeBuilder, x: View) -> View:
