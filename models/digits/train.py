@@ -2,7 +2,7 @@
 
     pip install 'oracle-node[train]' && python models/digits/train.py
 
-Data: scikit-learn's bundled digits, 1,797 real handwritten digits of 8 × 8 pixels with values 0…16; a fifth is held out.
+Data: scikit-learn's bundled digits, 1,797 handwritten digits of 8 × 8 pixels with values 0…16; a fifth is held out.
 The network is exported by hand with `onnx.helper`, so that the file's bytes depend on the weights and nothing else.
 Training runs on one thread with fixed seeds; another CPU or another torch may still round differently, which is why the
 file in this folder, and not this script, is what SHA256SUMS pins.
@@ -99,8 +99,12 @@ def write(folder: Path, model: nn.Sequential, images: np.ndarray, labels: np.nda
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="where to write (default: here)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parent, help="where to write (default: here)"
+    )
     folder = parser.parse_args().out
 
     digits = load_digits()

@@ -1,0 +1,94 @@
+"""Request inputs from files: numpy arrays, raw bytes, images."""
+
+from math import isqrt
+from pathlib import Path
+
+import numpy as np
+
+from oracle_node.errors import ConfigError
+from oracle_node.tape.instruction import Source
+from oracle_node.tape.types import DType
+
+IMAGE_SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
+)
+
+
+def read_input(path: Path, source: Source, image_max: float = 255.0) -> np.ndarray:
+    """The flat input (n,) in the source's type, from a .npy file, an image, or raw little-endian bytes.
+
+    Values are converted only where nothing is lost; ConfigError names the file and what does not fit.
+    """
+    if path.suffix == ".npy":
+        values = _as_type(_load_npy(path), source.dtype, path)
+    elif path.suffix.lower() in IMAGE_SUFFIXES:
+        pixels = _load_image(path, source.max_elements, image_max)
+        values = _as_type(pixels if source.dtype is DType.F32 else pixels.round(), source.dtype, path)
+    else:
+        values = _from_bytes(path, source.dtype)
+    return require_length(values, source, path)
+
+
+def require_length(values: np.ndarray, source: Source, path: Path) -> np.ndarray:
+    """The values, if their number is within the source's limits."""
+    low, high = source.min_elements, source.max_elements
+    if not low <= values.size <= high:
+        wanted = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+        raise ConfigError(
+            f"{path}: {values.size:,} elements, the model takes {wanted} of {source.dtype.name.lower()}"
+        )
+    return values
+
+
+def _load_npy(path: Path) -> np.ndarray:
+    try:
+        return np.asarray(np.load(path, allow_pickle=False))
+    except (ValueError, EOFError) as error:
+        raise ConfigError(f"{path}: not a numpy array file ({error})") from None
+
+
+def _as_type(values: np.ndarray, dtype: DType, path: Path) -> np.ndarray:
+    """(…) of any numeric type → (n,) of `dtype`: floats round to f32, anything else must convert without a change."""
+    if values.dtype.kind not in "biuf":
+        raise ConfigError(f"{path}: numpy type {values.dtype} is not numeric")
+    flat = np.ascontiguousarray(values).reshape(-1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        converted = flat.astype(dtype.numpy)
+    rounds = dtype is DType.F32 and flat.dtype.kind == "f"
+    if not rounds and not np.array_equal(converted, flat):
+        raise ConfigError(
+            f"{path}: its {values.dtype} values do not all fit the model's type, {dtype.name.lower()}"
+        )
+    return converted
+
+
+def _from_bytes(path: Path, dtype: DType) -> np.ndarray:
+    data = path.read_bytes()
+    if len(data) % dtype.width:
+        raise ConfigError(
+            f"{path}: {len(data):,} bytes are no whole number of {dtype.name.lower()} elements (a .npy? an image?)"
+        )
+    return np.frombuffer(data, dtype.numpy).copy()
+
+
+def _load_image(path: Path, elements: int, image_max: float) -> np.ndarray:
+    """An image as (channels, side, side), values 0…`image_max`: grey where the model's size is a square, else RGB."""
+    from PIL import Image, UnidentifiedImageError
+
+    channels = next(
+        (c for c in (1, 3) if elements % c == 0 and isqrt(elements // c) ** 2 == elements // c), None
+    )
+    if channels is None:
+        raise ConfigError(
+            f"{path}: the model's input of {elements:,} elements is not a square image; give a .npy file"
+        )
+    side = isqrt(elements // channels)
+    try:
+        with Image.open(path) as image:
+            pixels = np.asarray(
+                image.convert("L" if channels == 1 else "RGB").resize((side, side)), np.float32
+            )
+    except (UnidentifiedImageError, SyntaxError) as error:
+        raise ConfigError(f"{path}: not an image that can be read ({error})") from None
+    planes = pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
+    return planes * np.float32(image_max / 255.0)

@@ -1,0 +1,118 @@
+"""What commands print: one JSON object for machines; lines, tables and progress for people. Diagnostics go to stderr."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import update_wrapper
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import numpy as np
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+T = TypeVar("T")
+Command = Callable[..., Any]
+
+
+class Output:
+    """A command's voice. In JSON mode stdout carries the result and nothing else."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+        self.people = Console(quiet=as_json, highlight=False, soft_wrap=True)
+        self.errors = Console(stderr=True, highlight=False)
+
+    def result(self, values: Mapping[str, Any], view: RenderableType | None = None) -> None:
+        """The outcome: `values` as JSON; for people `view`, or the values one a line."""
+        if self.as_json:
+            click.echo(json.dumps(values, default=to_json, allow_nan=False))
+        else:
+            self.people.print(view if view is not None else key_values(values))
+
+    def say(self, text: RenderableType = "") -> None:
+        """Something on the way, for people only."""
+        self.people.print(text)
+
+    def warn(self, text: str) -> None:
+        """One line on stderr, in either mode."""
+        self.errors.print(f"[yellow]warning:[/] {text}")
+
+    @contextmanager
+    def progress(self, label: str, total: float | None) -> Iterator[Callable[[float], None]]:
+        """A bar on stderr where that is a terminal; yields `advance(steps)`."""
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(
+            *columns, console=self.errors, transient=True, disable=not self.errors.is_terminal
+        ) as bar:
+            task = bar.add_task(label, total=total)
+            yield lambda steps: bar.advance(task, steps)
+
+    def track(self, items: Iterable[T], label: str, total: float) -> Iterator[T]:
+        """The items, with a bar."""
+        with self.progress(label, total) as advance:
+            for item in items:
+                yield item
+                advance(1)
+
+
+def json_option(command: Command) -> Command:
+    """Adds --json to a command and hands it an `Output` as `out`."""
+
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text for people.")
+    def wrapped(*args: Any, as_json: bool, **kwargs: Any) -> Any:
+        return command(*args, out=Output(as_json), **kwargs)
+
+    return update_wrapper(wrapped, command)
+
+
+def to_json(value: object) -> object:
+    """numpy values and arrays as numbers and lists, bytes as 0x-hex, paths as text."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, bytes):
+        return "0x" + value.hex()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def key_values(values: Mapping[str, Any]) -> Table:
+    """Two aligned columns; nested mappings are indented below their key."""
+    table = Table.grid(padding=(0, 2))
+    _add_rows(table, values, "")
+    return table
+
+
+def _add_rows(table: Table, values: Mapping[str, Any], indent: str) -> None:
+    for key, value in values.items():
+        label = indent + str(key).replace("_", " ")
+        if isinstance(value, Mapping):
+            table.add_row(label, "")
+            _add_rows(table, value, indent + "  ")
+        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+            for position, item in enumerate(value):
+                table.add_row(f"{label} {position}", "")
+                _add_rows(table, item, indent + "  ")
+        else:
+            table.add_row(f"[dim]{label}[/]", for_people(value))
+
+
+def for_people(value: Any) -> str:
+    """Digits grouped, floats to four places, bytes as hex, long arrays shortened."""
+    if isinstance(value, bool) or value is None:
+        return str(value).lower()
+    if isinstance(value, int | np.integer):
+        return f"{value:,}"
+    if isinstance(value, float | np.floating):
+        return f"{value:.4g}"
+    if isinstance(value, bytes):
+        return "0x" + value.hex()
+    if isinstance(value, np.ndarray | list | tuple):
+        flat = [for_people(item) for item in (value.reshape(-1) if isinstance(value, np.ndarray) else value)]
+        return " ".join(flat) if len(flat) <= 16 else f"{' '.join(flat[:15])} … ({len(flat):,} values)"
+    return str(value)
