@@ -1,4 +1,4 @@
-"""What commands print: one JSON object for machines; lines, tables and progress for people. Diagnostics go to stderr."""
+"""What commands print: one JSON object for machines; lines, tables and progress for people; diagnostics on stderr."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
