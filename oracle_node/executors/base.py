@@ -3,18 +3,20 @@
 from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
 
-import numpy as np
-
 from oracle_node.tape.affine import Symbols
+from oracle_node.tape.types import Array
 
 
 class Executor(Protocol):
-    """Runs one tape. `sources` are the request input, claim output and witness: (n,) arrays of their registered types."""
+    """Runs one tape.
 
-    def run(self, symbols: Symbols, sources: Sequence[np.ndarray], wanted: Collection[int]) -> dict[int, np.ndarray]:
+    `sources` are the request input, claim output and witness: (n,) arrays of their registered types.
+    """
+
+    def run(self, symbols: Symbols, sources: Sequence[Array], wanted: Collection[int]) -> dict[int, Array]:
         """The wanted tensors, each in its shape and type: the fast path."""
         ...
 
-    def stream(self, symbols: Symbols, sources: Sequence[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
+    def stream(self, symbols: Symbols, sources: Sequence[Array]) -> Iterator[tuple[int, Array]]:
         """Every tensor in instruction order; a consumer that keeps none never holds all of them in memory."""
         ...

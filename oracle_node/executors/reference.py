@@ -11,11 +11,20 @@ import numpy as np
 
 from oracle_node.executors.scalar import run_program
 from oracle_node.tape.affine import Symbols
-from oracle_node.tape.instruction import Clamp, Instruction, Opcode, Operand, Parts, Reducer, Reduction, Rows, Tape
+from oracle_node.tape.instruction import (
+    Clamp,
+    Instruction,
+    Opcode,
+    Operand,
+    Parts,
+    Reducer,
+    Reduction,
+    Rows,
+    Tape,
+)
 from oracle_node.tape.scalar import Program
-from oracle_node.tape.types import DType
+from oracle_node.tape.types import Array, DType
 
-Array = np.ndarray
 _BLOCK = 1 << 21
 """Reads (elements × reduce coordinates) evaluated at once, to bound memory."""
 
@@ -54,9 +63,15 @@ def _index(operand: Operand, symbols: Symbols, coordinates: Sequence[Array]) -> 
     return total
 
 
+def _take(data: Array, index: Array, count: int | None = None) -> Array:
+    """Elements at flat positions, repeated to `count` where the view ignores every coordinate."""
+    taken = np.asarray(data[index])
+    return taken if count is None else np.broadcast_to(taken, (count,))
+
+
 def _load(operand: Operand, data: Array, index: Array) -> Array:
     """Elements as registers: i64 or f32."""
-    return data[index].astype(np.float32 if operand.dtype is DType.F32 else np.int64)
+    return _take(data, index).astype(np.float32 if operand.dtype is DType.F32 else np.int64)
 
 
 def _reduce_coordinates(instruction: Instruction, symbols: Symbols, elements: Array) -> list[Array]:
@@ -70,7 +85,7 @@ def _input(instruction: Instruction, symbols: Symbols, data: Sequence[Array], el
     clamp = instruction.tail
     assert isinstance(clamp, Clamp)
     coordinates = _coordinates(instruction.concrete_shape(symbols), elements)
-    raw = data[0][_index(instruction.operands[0], symbols, coordinates) + np.zeros(len(elements), np.int64)]
+    raw = _take(data[0], _index(instruction.operands[0], symbols, coordinates), len(elements))
     if instruction.dtype is not DType.F32:
         return np.clip(raw.astype(np.int64), int(clamp.lo), int(clamp.hi))
     finite = np.where(np.isnan(raw), np.float32(0), raw)
@@ -80,7 +95,7 @@ def _input(instruction: Instruction, symbols: Symbols, data: Sequence[Array], el
 
 def _copy(instruction: Instruction, symbols: Symbols, data: Sequence[Array], elements: Array) -> Array:
     coordinates = _coordinates(instruction.concrete_shape(symbols), elements)
-    return data[0][_index(instruction.operands[0], symbols, coordinates) + np.zeros(len(elements), np.int64)]
+    return _take(data[0], _index(instruction.operands[0], symbols, coordinates), len(elements))
 
 
 def _map(instruction: Instruction, symbols: Symbols, data: Sequence[Array], elements: Array) -> Array:
@@ -115,9 +130,9 @@ def _reduce(instruction: Instruction, symbols: Symbols, data: Sequence[Array], e
     values = np.broadcast_to(run_program(reduction.program, registers), (len(elements), width))
     match reduction.reducer:
         case Reducer.SUM:
-            return values.sum(axis=1)
+            return np.asarray(values.sum(axis=1))
         case Reducer.ARGMAX:
-            return values.argmax(axis=1)
+            return np.asarray(values.argmax(axis=1))
         case reducer:
             best = values.max(axis=1) if reducer is Reducer.MAX else values.min(axis=1)
             return np.where(best == 0, np.zeros(1, best.dtype), best)
@@ -130,7 +145,9 @@ def _gather(instruction: Instruction, symbols: Symbols, data: Sequence[Array], e
     coordinates = _coordinates(instruction.concrete_shape(symbols), elements)
     row = _load(index_view, data[0], _index(index_view, symbols, coordinates))
     row = np.clip(row, 0, rows.count.at(symbols) - 1)
-    return data[1][_index(table_view, symbols, coordinates) + row * rows.stride.at(symbols)]
+    return _take(
+        data[1], _index(table_view, symbols, coordinates) + row * rows.stride.at(symbols), len(elements)
+    )
 
 
 def _concat(instruction: Instruction, symbols: Symbols, data: Sequence[Array], elements: Array) -> Array:
@@ -161,7 +178,9 @@ _KERNELS = {
 }
 
 
-def operand_tensors(tape: Tape, instruction: Instruction, sources: Sequence[Array], tensors: dict[int, Array]) -> list[Array]:
+def operand_tensors(
+    tape: Tape, instruction: Instruction, sources: Sequence[Array], tensors: dict[int, Array]
+) -> list[Array]:
     """The tensors an instruction reads: sources for INPUT, weights for CONST, earlier results otherwise."""
     if instruction.opcode is Opcode.INPUT:
         return [sources[operand.ref] for operand in instruction.operands]

@@ -4,12 +4,13 @@ Every float operation is one IEEE-754 binary32 operation, rounded by itself; num
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from oracle_node.tape.scalar import Op, Program, ScalarOp
+from oracle_node.tape.types import Array
 
-Array = np.ndarray
 _I64_MIN, _I64_MAX = -(1 << 63), (1 << 63) - 1
 
 
@@ -19,7 +20,7 @@ def run_program(program: Program, operands: Sequence[Array]) -> Array:
     with np.errstate(all="ignore"):
         for operation in program.ops:
             registers.append(_apply(operation, [registers[r] for r in operation.arguments]))
-    return registers[-1]
+    return np.asarray(registers[-1])
 
 
 def _apply(operation: ScalarOp, arguments: list[Array]) -> Array:
@@ -27,7 +28,7 @@ def _apply(operation: ScalarOp, arguments: list[Array]) -> Array:
         return np.asarray(operation.immediate, np.int64)
     if operation.op is Op.FCONST:
         return np.asarray(operation.immediate, np.uint32).view(np.float32)
-    return _OPS[operation.op](*arguments)
+    return np.asarray(_OPS[operation.op](*arguments))
 
 
 def _idiv(a: Array, b: Array) -> Array:
@@ -35,10 +36,10 @@ def _idiv(a: Array, b: Array) -> Array:
     safe = np.where(undefined, 1, b)
     floored = a // safe
     truncated = floored + ((a % safe != 0) & ((a < 0) != (safe < 0)))
-    return np.where(undefined, 0, truncated)
+    return np.asarray(np.where(undefined, 0, truncated))
 
 
-def _positive_zero(value: Array) -> Array:
+def _positive_zero(value: Any) -> Array:
     return np.where(value == 0, np.float32(0), value).astype(np.float32)
 
 
@@ -57,7 +58,7 @@ def _int(value: Array) -> Array:
     return np.asarray(value).astype(np.int64)
 
 
-_OPS: dict[Op, Callable[..., Array]] = {
+_OPS: dict[Op, Callable[..., Any]] = {
     Op.IADD: np.add,
     Op.ISUB: np.subtract,
     Op.IMUL: np.multiply,

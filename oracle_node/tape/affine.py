@@ -60,7 +60,9 @@ class Affine:
         other = Affine.of(other)
         if not other.is_constant:
             if not self.is_constant:
-                raise ValueError(f"({self})·({other}) is not affine: keep at most one symbolic factor in a stride")
+                raise ValueError(
+                    f"({self})·({other}) is not affine: keep at most one symbolic factor in a stride"
+                )
             return other * self
         k = other.constant
         return Affine(self.constant * k, tuple((s, c * k) for s, c in self.terms) if k else ())

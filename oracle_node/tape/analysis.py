@@ -1,7 +1,8 @@
 """Admission: the proof that every instruction of a tape is total over all inputs its limits allow (DESIGN §3).
 
-Proved here: references and types fit, views stay in bounds, reduced and gathered axes are not empty, no integer overflows, no
-divisor contains zero, no float leaves the finite range, no step outgrows the bound, and the answer does not depend on the claim.
+Proved here: references and types fit, views stay in bounds, reduced and gathered axes are not empty, no integer
+overflows, no divisor contains zero, no float leaves the finite range, no step outgrows the bound, and the answer does
+not depend on the claim.
 Not here: scalar intervals (`interval`), proofs about symbols (`region`).
 """
 
@@ -13,18 +14,28 @@ import numpy as np
 from oracle_node.errors import AdmissionError
 from oracle_node.tape import interval as iv
 from oracle_node.tape.affine import Affine
-from oracle_node.tape.instruction import Clamp, Instruction, Opcode, Operand, Parts, Reducer, Reduction, Rows, Tape
+from oracle_node.tape.instruction import (
+    Clamp,
+    Instruction,
+    Opcode,
+    Operand,
+    Parts,
+    Reducer,
+    Reduction,
+    Rows,
+    Tape,
+)
 from oracle_node.tape.interval import Interval, RangeError
 from oracle_node.tape.region import Polynomial, Region, count
-from oracle_node.tape.scalar import Program
+from oracle_node.tape.scalar import Op, Program, ScalarOp
 from oracle_node.tape.step import step_bytes
-from oracle_node.tape.types import DType, SourceKind
+from oracle_node.tape.types import Array, DType, SourceKind
 
 
 class Analysis:
     """Intervals of a growing tape; `results[i]` bounds every element of tensor i."""
 
-    def __init__(self, region: Region, weights: Sequence[np.ndarray], step_bound: int) -> None:
+    def __init__(self, region: Region, weights: Sequence[Array], step_bound: int) -> None:
         self.region = region
         self.weights = weights
         self.step_bound = step_bound
@@ -67,6 +78,7 @@ class Analysis:
 
     def _require_reference(self, instruction: Instruction, operand: Operand) -> None:
         """The operand names an existing tensor and states its type and size."""
+        shape: tuple[Affine, ...]
         if instruction.opcode is Opcode.INPUT:
             if operand.ref > SourceKind.WITNESS:
                 raise RangeError(f"there is no source {operand.ref}")
@@ -97,7 +109,9 @@ class Analysis:
         if isinstance(instruction.tail, Parts):
             total = sum(instruction.tail.extents, Affine(0))
             if total != instruction.shape[instruction.tail.axis]:
-                raise RangeError(f"the parts are {total} long together, the axis {instruction.shape[instruction.tail.axis]}")
+                raise RangeError(
+                    f"the parts are {total} long together, the axis {instruction.shape[instruction.tail.axis]}"
+                )
         if isinstance(instruction.tail, Rows) and self.region.bounds(instruction.tail.count)[0] < 1:
             raise RangeError("the gathered table may have no rows")
 
@@ -163,15 +177,20 @@ class Analysis:
         product = iv.run_program(_PRODUCT, (a, b))[-1]
         return _sum(product, self._reduce_size(instruction))
 
-    def _constant_product(self, instruction: Instruction, operand: Operand, other: Interval) -> Interval | None:
+    def _constant_product(
+        self, instruction: Instruction, operand: Operand, other: Interval
+    ) -> Interval | None:
         """Σ w·x for x anywhere in `other` and the constant's own data; None where the operand is no constant."""
         source = self.instructions[operand.ref]
         affines = (*instruction.shape, *instruction.reduce_shape, operand.offset, *operand.strides)
         if source.opcode is not Opcode.CONST or not all(a.is_constant for a in affines):
             return None
         sums = _signed_sums(self.weights[source.operands[0].ref], instruction, operand)
-        ends = [(pos * int(end) - neg * int(opposite)) for end, opposite in ((other.lo, other.hi), (other.hi, other.lo))
-                for pos, neg in sums]
+        ends = [
+            (pos * int(end) - neg * int(opposite))
+            for end, opposite in ((other.lo, other.hi), (other.hi, other.lo))
+            for pos, neg in sums
+        ]
         largest = max(int(pos + neg) for pos, neg in sums) * int(other.magnitude)
         if largest > DType.I64.bounds[1]:
             raise RangeError(f"a partial sum may reach {largest}, beyond 64 bits")
@@ -187,7 +206,7 @@ class Analysis:
         return first
 
 
-_PRODUCT = Program((iv.ScalarOp(iv.Op.IMUL, (0, 1)),))
+_PRODUCT = Program((ScalarOp(Op.IMUL, (0, 1)),))
 
 _RESULTS: dict[Opcode, Callable[[Analysis, Instruction], Interval]] = {
     Opcode.INPUT: Analysis._input,
@@ -208,7 +227,7 @@ def _sum(value: Interval, size: int) -> Interval:
     return Interval(low, high)
 
 
-def _signed_sums(weight: np.ndarray, instruction: Instruction, operand: Operand) -> list[tuple[int, int]]:
+def _signed_sums(weight: Array, instruction: Instruction, operand: Operand) -> list[tuple[int, ...]]:
     """(Σ positive, Σ |negative|) over the reduce axes, for every position that the constant's view distinguishes."""
     zero = (0,) * 8
     strides = [s.at(zero) for s in operand.strides]
@@ -221,7 +240,7 @@ def _signed_sums(weight: np.ndarray, instruction: Instruction, operand: Operand)
     shape, steps = zip(*(outer + inner), strict=True)
     view = np.lib.stride_tricks.as_strided(flat, shape, [s * flat.itemsize for s in steps], writeable=False)
     rows = view.reshape(prod(shape[: len(outer)]), -1) if outer else view.reshape(1, -1)
-    sums = set()
+    sums: set[tuple[int, ...]] = set()
     for start in range(0, len(rows), 1024):
         block = rows[start : start + 1024].astype(np.int64)
         pairs = np.stack([np.maximum(block, 0).sum(1), -np.minimum(block, 0).sum(1)], axis=1)
@@ -251,7 +270,9 @@ def _require_answer(tape: Tape) -> None:
         for index in _cone(tape, answer):
             instruction = tape.instructions[index]
             if instruction.opcode is Opcode.INPUT and instruction.operands[0].ref != SourceKind.REQUEST:
-                raise AdmissionError(f"the answer {answer} reads the claim at instruction {index}: it may have several fixpoints")
+                raise AdmissionError(
+                    f"the answer {answer} reads the claim at instruction {index}: it may have several fixpoints"
+                )
 
 
 def _cone(tape: Tape, index: int) -> set[int]:

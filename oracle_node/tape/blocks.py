@@ -1,7 +1,8 @@
 """Blocks: what networks are made of, as plain functions over a builder that emit a few instructions each.
 
-Long reductions are split so that one element's proof stays small (DESIGN §3, "Bounded step"); sums of floats are sums of
-fixed-point integers. Each docstring states the error against exact arithmetic; tests/tape/test_blocks.py measures it.
+Long reductions are split so that one element's proof stays small (DESIGN §3, "Bounded step"); sums of floats are sums
+of fixed-point integers. Each docstring states the error against exact arithmetic;
+tests/tape/test_blocks.py measures it.
 """
 
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from oracle_node.tape.builder import TapeBuilder
 from oracle_node.tape.expression import ScalarFunction
 from oracle_node.tape.functions import exp, log
 from oracle_node.tape.instruction import Reducer
-from oracle_node.tape.types import DType
+from oracle_node.tape.types import Array, DType
 from oracle_node.tape.view import View
 
 SMALLEST_SCALE = 2.0**-40
@@ -57,7 +58,9 @@ def _flattened(b: TapeBuilder, view: View, axes: int) -> View:
         return _merged(b.copy(view), axes)
 
 
-def max_bounded(b: TapeBuilder, x: View, axes: int, function: ScalarFunction, block: int = BLOCK_ELEMENTS) -> View:
+def max_bounded(
+    b: TapeBuilder, x: View, axes: int, function: ScalarFunction, block: int = BLOCK_ELEMENTS
+) -> View:
     """max of `function` over the last `axes` axes, exactly, in steps of at most `block` elements.
 
     Blocks may overlap where the length has no handy divisor: a maximum does not mind counting an element twice.
@@ -89,9 +92,14 @@ def sum_bounded(
         size = _divisor(length, block)
         if size < block // 4:  # no handy divisor: whole blocks, then the rest
             size, whole = block, length // block * block
-            partial = b.reduce(Reducer.SUM, flat.slice(-1, 0, whole).split_axis(flat.rank - 1, size), function=function)
+            partial = b.reduce(
+                Reducer.SUM, flat.slice(-1, 0, whole).split_axis(flat.rank - 1, size), function=function
+            )
             rest = b.reduce(
-                Reducer.SUM, flat.slice(-1, whole, length - whole).unsqueeze(-2), function=function, dtype=partial.dtype
+                Reducer.SUM,
+                flat.slice(-1, whole, length - whole).unsqueeze(-2),
+                function=function,
+                dtype=partial.dtype,
             )
             flat = b.concat([partial, rest], -1)
         else:
@@ -106,7 +114,7 @@ def absmax(b: TapeBuilder, x: View, axes: int) -> View:
 
 
 def quantize(b: TapeBuilder, x: View, bits: int = 14, axes: int = 1) -> Quantized:
-    """x as `bits`-bit integers relative to max |x| over the last `axes` axes; error at most half a step, scale/(2^bits − 2)."""
+    """x as `bits`-bit integers relative to max |x| over the last `axes` axes; errs by at most half a step."""
     return _fixed_point(b, x, 2 ** (bits - 1) - 1, axes)
 
 
@@ -120,7 +128,7 @@ def _fixed_point(b: TapeBuilder, x: View, limit: int, axes: int) -> Quantized:
     return Quantized(q, scale, limit)
 
 
-def quantize_weights(weight: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
+def quantize_weights(weight: Array, bits: int) -> tuple[Array, Array]:
     """Rows (n, …) of f32 weights as integers and their scales (n,) f32: w ≈ q·scale.
 
     8 bits: |q| ≤ 127 in i8 (one digit of the plan); 15 bits: |q| ≤ 16383 in i16 (two). Every step is a single IEEE
@@ -138,7 +146,7 @@ def quantize_weights(weight: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndar
 
 
 def contract_bounded(b: TapeBuilder, a: View, w: View, reduce_axes: int) -> View:
-    """Σ a·w over the last `reduce_axes` axes, exactly; split into partial sums and a REDUCE where one step would be too large.
+    """Σ a·w over the last `reduce_axes` axes, exactly; in partial sums and a REDUCE where one step would be too large.
 
     The outermost reduce axis leaves the product first; the last one is cut into blocks.
     """
@@ -183,13 +191,16 @@ def softmax(b: TapeBuilder, x: View) -> View:
 
 
 def log_softmax(b: TapeBuilder, x: View) -> View:
-    """Logarithm of softmax over the last axis; absolute error below 1e-6 + 1e-7·|result|."""
-    weights, total = _exponentials(b, x)
+    """Logarithm of softmax over the last axis; absolute error below 2e-6 + 1e-7·|result| + 3e-8·n for n classes."""
+    _, total = _exponentials(b, x)
     highest = max_bounded(b, x, 1, lambda v: v)
     scale = 2.0**-_PROBABILITY_BITS
-    exponent = int(b.interval(total).hi >> _PROBABILITY_BITS).bit_length()
+    exponent = (int(b.interval(total).hi) >> _PROBABILITY_BITS).bit_length()
     return b.map(
-        lambda v, m, t: v - m - log(t.to_float() * scale, exponent), x, highest.unsqueeze(-1), total.unsqueeze(-1)
+        lambda v, m, t: v - m - log(t.to_float() * scale, exponent),
+        x,
+        highest.unsqueeze(-1),
+        total.unsqueeze(-1),
     )
 
 

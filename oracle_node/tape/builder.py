@@ -26,11 +26,13 @@ from oracle_node.tape.instruction import (
     Reduction,
     Rows,
     Source,
+    Tail,
     Tape,
 )
 from oracle_node.tape.interval import Interval
 from oracle_node.tape.region import Region, count
-from oracle_node.tape.types import DType, SourceKind
+from oracle_node.tape.scalar import Program
+from oracle_node.tape.types import Array, DType, SourceKind
 from oracle_node.tape.view import Shape, View, as_shape, broadcast_shape
 
 _SUM_TYPES = (DType.I32, DType.I64)
@@ -51,7 +53,7 @@ class TapeBuilder:
     ) -> None:
         self.sources = (request, output or Source(), witness or Source())
         self.inequalities, self.derived, self.step_bound = tuple(inequalities), tuple(derived), step_bound
-        self._weights: list[np.ndarray] = []
+        self._weights: list[Array] = []
         self._analysis = Analysis(Region(self.sources, inequalities, derived), self._weights, step_bound)
         self._known: dict[Instruction, int] = {}
         self._constants: dict[tuple[DType, tuple[int, ...], bytes], View] = {}
@@ -80,13 +82,13 @@ class TapeBuilder:
         """A source's elements, sanitised into [lo, hi], as a tensor of `shape` (row-major)."""
         dtype, target = self.sources[source].dtype, as_shape(shape)
         view = View.whole(int(source), dtype, (Affine.symbol(source),))
-        if count(target) != count((Affine.symbol(source),)):
-            if self._analysis.region.bounds(Affine.symbol(source)) != self._analysis.region.bounds(count(target)):
-                raise AdmissionError(f"the {source.name.lower()} does not always have the elements of its shape")
+        length, bounds = count((Affine.symbol(source),)), self._analysis.region.bounds
+        if count(target) != length and bounds(count(target)) != bounds(length):
+            raise AdmissionError(f"the {source.name.lower()} does not always have the elements of its shape")
         strided = View(view.ref, dtype, view.tensor_shape, target, View.whole(0, dtype, target).strides)
         return self._emit(Opcode.INPUT, dtype, target, (strided.operand(target),), tail=Clamp(lo, hi))
 
-    def const(self, array: np.ndarray) -> View:
+    def const(self, array: Array) -> View:
         """A weight tensor; equal ones are stored once."""
         dtype, shape = DType.of(array), array.shape
         # only small arrays are worth hashing for equality
@@ -106,7 +108,7 @@ class TapeBuilder:
         return self.const(np.asarray(value, dtype.numpy))
 
     def map(self, function: ScalarFunction, *views: View, dtype: DType | None = None) -> View:
-        """`function` of scalars, elementwise over the broadcast views; integers default to the narrowest type that fits."""
+        """`function` of scalars, elementwise over the broadcast views; integers get the narrowest type that fits."""
         program = record(function, [view.dtype.kind for view in views])
         value = self._value(program, views)
         axes = broadcast_shape([view.shape for view in views])
@@ -151,17 +153,23 @@ class TapeBuilder:
         split = len(shape) - axes
         size = self._analysis.region.bounds(count(shape[split:]))[1]
         if dtype is None and reducer is Reducer.SUM:
-            dtype = _narrowest(Interval(min(value.lo * size, value.lo), max(value.hi * size, value.hi)), _SUM_TYPES)
+            dtype = _narrowest(
+                Interval(min(value.lo * size, value.lo), max(value.hi * size, value.hi)), _SUM_TYPES
+            )
         dtype = DType.I32 if reducer is Reducer.ARGMAX else dtype or _narrowest(value, _INT_TYPES)
         operands = tuple(view.operand(shape) for view in views)
-        return self._emit(Opcode.REDUCE, dtype, shape[:split], operands, shape[split:], Reduction(reducer, program))
+        return self._emit(
+            Opcode.REDUCE, dtype, shape[:split], operands, shape[split:], Reduction(reducer, program)
+        )
 
     def gather(self, index: View, table: View) -> View:
         """Rows of `table` (rows, …) at `index` (…): shape index + row."""
         row_shape = table.shape[1:]
         axes = (*index.shape, *row_shape)
         zeros = (Affine(0),) * len(row_shape)
-        index_operand = Operand(index.ref, index.dtype, index.tensor_shape, index.offset, (*index.strides, *zeros))
+        index_operand = Operand(
+            index.ref, index.dtype, index.tensor_shape, index.offset, (*index.strides, *zeros)
+        )
         strides = (*((Affine(0),) * index.rank), *table.strides[1:])
         table_operand = Operand(table.ref, table.dtype, table.tensor_shape, table.offset, strides)
         tail = Rows(table.strides[0], table.shape[0])
@@ -177,7 +185,8 @@ class TapeBuilder:
         extents = tuple(view.shape[axis] for view in views)
         shape = (*views[0].shape[:axis], sum(extents, Affine(0)), *views[0].shape[axis + 1 :])
         operands = tuple(
-            view.operand((*shape[:axis], extent, *shape[axis + 1 :])) for view, extent in zip(views, extents, strict=True)
+            view.operand((*shape[:axis], extent, *shape[axis + 1 :]))
+            for view, extent in zip(views, extents, strict=True)
         )
         return self._emit(Opcode.CONCAT, views[0].dtype, shape, operands, tail=Parts(axis, extents))
 
@@ -213,11 +222,13 @@ class TapeBuilder:
     def _answer(self, view: View) -> int:
         return self.copy(view).ref
 
-    def _value(self, program: iv.Program, views: Sequence[View]) -> Interval:
+    def _value(self, program: Program, views: Sequence[View]) -> Interval:
         try:
             return iv.run_program(program, [self.interval(view) for view in views])[-1]
         except iv.RangeError as error:
-            raise AdmissionError(f"instruction {self.instructions} ({self._scope or 'unnamed'}): {error}") from None
+            raise AdmissionError(
+                f"instruction {self.instructions} ({self._scope or 'unnamed'}): {error}"
+            ) from None
 
     def _emit(
         self,
@@ -226,7 +237,7 @@ class TapeBuilder:
         shape: Shape,
         operands: tuple[Operand, ...],
         reduce_shape: Shape = (),
-        tail: Clamp | iv.Program | Reduction | Rows | Parts | None = None,
+        tail: Tail = None,
     ) -> View:
         instruction = Instruction(opcode, dtype, shape, operands, reduce_shape, tail)
         if instruction not in self._known:

@@ -108,7 +108,9 @@ class _Reader:
 
     def take(self, count: int) -> bytes:
         if self.at + count > len(self.data):
-            raise EncodingError(f"the instruction ends at byte {len(self.data)}, {self.at + count} are needed")
+            raise EncodingError(
+                f"the instruction ends at byte {len(self.data)}, {self.at + count} are needed"
+            )
         self.at += count
         return self.data[self.at - count : self.at]
 
@@ -131,7 +133,9 @@ class _Reader:
         for _ in range(tag >> 4):
             symbol, coefficient = self.u8(), self.integer(self.u8())
             if symbol >= SYMBOLS or coefficient == 0 or (terms and symbol <= terms[-1][0]):
-                raise EncodingError(f"symbol {symbol} with coefficient {coefficient} is out of order or range")
+                raise EncodingError(
+                    f"symbol {symbol} with coefficient {coefficient} is out of order or range"
+                )
             terms.append((symbol, coefficient))
         return Affine(constant, tuple(terms))
 
@@ -217,7 +221,12 @@ def _require_form(opcode: Opcode, dtype: DType, reduce_rank: int, operands: tupl
         raise EncodingError(f"{opcode.name} with {len(operands)} operands")
     if (reduce_rank > 0) != (opcode in (Opcode.MATMUL, Opcode.REDUCE)):
         raise EncodingError(f"{opcode.name} with {reduce_rank} reduce axes")
-    moved = {Opcode.INPUT: operands, Opcode.CONST: operands, Opcode.CONCAT: operands, Opcode.GATHER: operands[1:]}
+    moved = {
+        Opcode.INPUT: operands,
+        Opcode.CONST: operands,
+        Opcode.CONCAT: operands,
+        Opcode.GATHER: operands[1:],
+    }
     if any(operand.dtype is not dtype for operand in moved.get(opcode, ())):
         raise EncodingError(f"{opcode.name} of {dtype.name} moves elements of another type")
     integers = operands if opcode is Opcode.MATMUL else operands[:1] if opcode is Opcode.GATHER else ()

@@ -51,7 +51,9 @@ class Scalar:
     def _binary(self, name: str, other: "Scalar | Number", swap: bool = False) -> "Scalar":
         other = self._lift(other)
         if other.kind != self.kind:
-            raise TypeError(f"{name} of {self.kind} and {other.kind}: convert one with to_float() or to_int()")
+            raise TypeError(
+                f"{name} of {self.kind} and {other.kind}: convert one with to_float() or to_int()"
+            )
         a, b = (other, self) if swap else (self, other)
         return self.recorder.emit(Op[self.kind[0].upper() + name], (a.register, b.register))
 
@@ -186,7 +188,9 @@ def _result_last(recorder: _Recorder, result: int) -> Program:
     for register in sorted(r for r in needed if r >= recorder.operands):
         operation = recorder.ops[register - recorder.operands]
         renumbered[register] = recorder.operands + len(ops)
-        ops.append(ScalarOp(operation.op, tuple(renumbered[r] for r in operation.arguments), operation.immediate))
+        ops.append(
+            ScalarOp(operation.op, tuple(renumbered[r] for r in operation.arguments), operation.immediate)
+        )
     if result < recorder.operands and (ops or result != recorder.operands - 1):
         # the result is an operand that is not the last register: a neutral operation copies it there
         neutral = Op.IOR if recorder.kinds[result] == "int" else None

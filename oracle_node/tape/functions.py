@@ -1,6 +1,6 @@
 """Elementary functions as scalar expressions of exact binary32 operations; they fuse into whatever MAP uses them.
 
-Each docstring states the largest error against the true value over the domain; tests/tape/test_functions.py measures it.
+Each docstring states the largest error over the domain; tests/tape/test_functions.py measures it.
 Range reductions and minimax polynomials follow S. Moshier's Cephes library (single precision).
 """
 
@@ -53,7 +53,7 @@ def tanh(x: Scalar) -> Scalar:
 
 
 def log(x: Scalar, highest_exponent: int) -> Scalar:
-    """Natural logarithm of x in [1, 2^(highest_exponent+1)), to which x is clamped; absolute error below 3e-7 + 1e-7·ln x.
+    """Natural logarithm of x in [1, 2^(highest_exponent+1)), to which it is clamped; errs below 3e-7 + 1e-7·ln x.
 
     A ladder of comparisons finds the exponent, halving its range each time: about 5·log2(highest_exponent) operations.
     """

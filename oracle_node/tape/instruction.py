@@ -3,11 +3,9 @@
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-import numpy as np
-
 from oracle_node.tape.affine import SYMBOLS, Affine, Symbols
 from oracle_node.tape.scalar import Program
-from oracle_node.tape.types import DType
+from oracle_node.tape.types import Array, DType
 
 MAX_AXES = 8
 MAX_OPERANDS = 8
@@ -152,7 +150,7 @@ class Tape:
     """
 
     instructions: tuple[Instruction, ...]
-    weights: tuple[np.ndarray, ...]
+    weights: tuple[Array, ...]
     sources: tuple[Source, Source, Source]
     output: int
     ok: int
@@ -167,12 +165,13 @@ class Tape:
         """All eight symbol values for the sources' lengths in elements; ValueError outside the registered limits."""
         for kind, (source, length) in enumerate(zip(self.sources, lengths, strict=True)):
             if not source.min_elements <= length <= source.max_elements:
-                raise ValueError(
-                    f"{('request input', 'output', 'witness')[kind]} has {length} {source.dtype.name.lower()} elements, "
-                    f"the model takes {source.min_elements}…{source.max_elements}"
-                )
+                name = ("the request input", "the output", "the witness")[kind]
+                allowed = f"{source.min_elements}…{source.max_elements} {source.dtype.name.lower()} elements"
+                raise ValueError(f"{name} has {length}, the model takes {allowed}")
         for rule in self.inequalities:
             if sum(c * n for c, n in zip(rule.coefficients, lengths, strict=True)) > rule.bound:
-                raise ValueError(f"lengths {lengths} break the model's limit {rule.coefficients} · n ≤ {rule.bound}")
+                raise ValueError(
+                    f"lengths {lengths} break the model's limit {rule.coefficients} · n ≤ {rule.bound}"
+                )
         derived = tuple(-(-lengths[d.source] // d.divisor) for d in self.derived)
         return (*lengths, *derived, *(0,) * (SYMBOLS - 3 - len(derived)))

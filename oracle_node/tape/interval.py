@@ -1,7 +1,7 @@
 """Intervals of scalar values and what scalar operations make of them.
 
-A float interval's ends are binary32 values. Correctly rounded operations are monotone, so applying the operation itself to
-the ends gives the exact range: no outward rounding is needed.
+A float interval's ends are binary32 values. Correctly rounded operations are monotone, so applying the operation itself
+to the ends gives the exact range: no outward rounding is needed.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from oracle_node.tape.scalar import SIGNATURES, Op, Program, ScalarOp
-from oracle_node.tape.types import DType, Kind
+from oracle_node.tape.types import Array, DType, Kind
 
 _I64_MIN, _I64_MAX = -(1 << 63), (1 << 63) - 1
 _F32 = np.float32
@@ -43,7 +43,7 @@ class Interval:
         return f"[{self.lo:.9g}, {self.hi:.9g}]" if self.kind == "float" else f"[{self.lo}, {self.hi}]"
 
 
-def of_array(array: np.ndarray) -> Interval:
+def of_array(array: Array) -> Interval:
     """The range of constant data; RangeError where it is not finite."""
     if array.size == 0:
         return Interval(0.0, 0.0) if array.dtype == np.float32 else Interval(0, 0)

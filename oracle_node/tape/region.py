@@ -1,7 +1,7 @@
 """The region of symbol values that a model admits, and proofs over all of it.
 
-Dimensions, strides and offsets are affine in the symbols; element counts and largest indices are products of those, so the
-proofs work on polynomials. A polynomial is bounded monomial by monomial, which is exact for one symbol of each sign and safe always.
+Dimensions, strides and offsets are affine in the symbols; element counts and largest indices are products of those, so
+the proofs work on polynomials, bounded monomial by monomial: safe always, exact where the monomials agree in direction.
 """
 
 from collections.abc import Iterable, Sequence
@@ -60,7 +60,10 @@ class Region:
     """All symbol values that a model's limits allow, as a box trimmed by the inequalities."""
 
     def __init__(
-        self, sources: Sequence[Source], inequalities: Sequence[Inequality] = (), derived: Sequence[DerivedSymbol] = ()
+        self,
+        sources: Sequence[Source],
+        inequalities: Sequence[Inequality] = (),
+        derived: Sequence[DerivedSymbol] = (),
     ) -> None:
         low = [source.min_elements for source in sources]
         high = [source.max_elements for source in sources]

@@ -96,15 +96,21 @@ class Program:
     def kinds(self, operands: Sequence[Kind]) -> list[Kind]:
         """The kind of every register; ValueError where an argument has the wrong kind or comes later."""
         if len(self.ops) > MAX_OPERATIONS:
-            raise ValueError(f"a scalar program has {len(self.ops)} operations, the limit is {MAX_OPERATIONS}")
+            raise ValueError(
+                f"a scalar program has {len(self.ops)} operations, the limit is {MAX_OPERATIONS}"
+            )
         kinds = list(operands)
         for position, operation in enumerate(self.ops):
             signature = SIGNATURES[operation.op]
             if len(operation.arguments) != len(signature.arguments):
-                raise ValueError(f"scalar operation {position} ({operation.op.name}) has the wrong argument count")
+                raise ValueError(
+                    f"scalar operation {position} ({operation.op.name}) has the wrong argument count"
+                )
             for register, kind in zip(operation.arguments, signature.arguments, strict=True):
                 if not 0 <= register < len(kinds) or kinds[register] != kind:
-                    raise ValueError(f"scalar operation {position} ({operation.op.name}) needs {kind} in r{register}")
+                    raise ValueError(
+                        f"scalar operation {position} ({operation.op.name}) needs {kind} in r{register}"
+                    )
             kinds.append(signature.result)
         if not kinds:
             raise ValueError("a scalar program without operands needs an operation")

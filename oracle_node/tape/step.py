@@ -29,7 +29,9 @@ def chunks_opened(instruction: Instruction, operand: Operand, symbols: Symbols) 
     for stride, dimension in axes:
         if stride == 0 or dimension <= 1:
             continue
-        if stride <= span + CHUNK_BYTES:  # the next run begins in the same chunk or the one after: one longer run
+        if (
+            stride <= span + CHUNK_BYTES
+        ):  # the next run begins in the same chunk or the one after: one longer run
             span += stride * (dimension - 1)
         else:
             runs *= dimension

@@ -1,9 +1,12 @@
 """Element types of a tape and the sources its inputs come from."""
 
 from enum import IntEnum
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+
+Array = np.ndarray[Any, Any]
+"""Any numpy array; shapes and element types are stated in docstrings."""
 
 Kind = Literal["int", "float"]
 """What a scalar register holds: a mathematical integer, or an IEEE-754 binary32 number."""
@@ -20,7 +23,7 @@ class DType(IntEnum):
     F32 = 6
 
     @property
-    def numpy(self) -> np.dtype[np.generic]:
+    def numpy(self) -> np.dtype[Any]:
         """The little-endian numpy type."""
         return _NUMPY[self]
 
@@ -39,11 +42,11 @@ class DType(IntEnum):
         """Smallest and largest value of an integer type."""
         if self is DType.F32:
             raise ValueError("f32 has no integer bounds")
-        info = np.iinfo(self.numpy)
-        return int(info.min), int(info.max)
+        bits = 8 * self.width
+        return (0, (1 << bits) - 1) if self is DType.U8 else (-(1 << bits - 1), (1 << bits - 1) - 1)
 
     @classmethod
-    def of(cls, array: np.ndarray) -> "DType":
+    def of(cls, array: Array) -> "DType":
         """The element type of a numpy array; ValueError where a tape has none for it."""
         for dtype, numpy_dtype in _NUMPY.items():
             if numpy_dtype == array.dtype:
@@ -51,7 +54,7 @@ class DType(IntEnum):
         raise ValueError(f"a tape has no element type for numpy {array.dtype}")
 
 
-_NUMPY: dict[DType, np.dtype[np.generic]] = {
+_NUMPY: dict[DType, np.dtype[Any]] = {
     DType.U8: np.dtype("<u1"),
     DType.I8: np.dtype("<i1"),
     DType.I16: np.dtype("<i2"),

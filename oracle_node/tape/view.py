@@ -12,6 +12,7 @@ from oracle_node.tape.region import count
 from oracle_node.tape.types import DType
 
 Shape = tuple[Affine, ...]
+ZERO = Affine(0)
 
 
 def as_shape(shape: Sequence[Dim]) -> Shape:
@@ -35,7 +36,7 @@ class View:
     tensor_shape: Shape
     shape: Shape
     strides: Shape
-    offset: Affine = Affine(0)
+    offset: Affine = ZERO
 
     @classmethod
     def whole(cls, ref: int, dtype: DType, shape: Shape) -> "View":
@@ -81,10 +82,16 @@ class View:
         outer = Affine(dimension.constant // inner, tuple((s, c // inner) for s, c in dimension.terms))
         shape = (*self.shape[:axis], outer, Affine(inner), *self.shape[axis + 1 :])
         stride = self.strides[axis]
-        return replace(self, shape=shape, strides=(*self.strides[:axis], stride * inner, stride, *self.strides[axis + 1 :]))
+        return replace(
+            self,
+            shape=shape,
+            strides=(*self.strides[:axis], stride * inner, stride, *self.strides[axis + 1 :]),
+        )
 
     def transpose(self, *axes: int) -> "View":
-        return replace(self, shape=tuple(self.shape[a] for a in axes), strides=tuple(self.strides[a] for a in axes))
+        return replace(
+            self, shape=tuple(self.shape[a] for a in axes), strides=tuple(self.strides[a] for a in axes)
+        )
 
     def moved(self, source: int, target: int) -> "View":
         """One axis moved to another position."""
@@ -144,14 +151,13 @@ class View:
         axis %= self.rank
         span = dilation * (size - 1) + 1
         length = self.shape[axis]
-        if stride == 1:
-            positions = length - (span - 1)
-        else:
-            positions = Affine((self._fixed(axis) - span) // stride + 1)
+        positions = length - (span - 1) if stride == 1 else Affine((self._fixed(axis) - span) // stride + 1)
         shape = (*self.shape[:axis], positions, *self.shape[axis + 1 :], Affine(size))
         step = self.strides[axis]
         return replace(
-            self, shape=shape, strides=(*self.strides[:axis], step * stride, *self.strides[axis + 1 :], step * dilation)
+            self,
+            shape=shape,
+            strides=(*self.strides[:axis], step * stride, *self.strides[axis + 1 :], step * dilation),
         )
 
     def _fixed(self, axis: int) -> int:
