@@ -1,0 +1,1 @@
+"""Measurements beside their baselines, taken in the same run: times move with the machine, ratios and counts do not."""
