@@ -5,7 +5,6 @@ import pytest
 
 from oracle_node.cli import app
 from oracle_node.errors import ModelError
-
 from tests.cli.running import Cli
 
 
