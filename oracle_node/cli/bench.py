@@ -1,7 +1,5 @@
 """`oracle-node bench`: measured beside a baseline in the same run; quoted numbers are marked as quoted."""
 
-from pathlib import Path
-
 import click
 
 from oracle_node.cli.output import Output, json_option
