@@ -1,0 +1,1 @@
+"""Everything that touches an Ethereum chain: connections, calls, logs, transactions, keys, deployment."""

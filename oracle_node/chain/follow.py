@@ -1,0 +1,120 @@
+"""Following a contract's logs: resumable, in bounded requests, and safe under reorgs by checking block hashes.
+
+The follower keeps a short list of checkpoints (block number and hash). Each step first finds the newest checkpoint that
+is still part of the chain; everything above it is to be forgotten, and reading goes on from there.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from web3.exceptions import BlockNotFound
+from web3.types import FilterParams, LogReceipt
+
+from oracle_node.chain.revert import RevertDecoder
+from oracle_node.chain.rpc import RefusedError, Web3, translated
+from oracle_node.errors import TransientError
+
+CHECKPOINTS_KEPT = 64
+
+
+@dataclass(frozen=True)
+class Head:
+    """A block: its number, hash and timestamp in seconds."""
+
+    number: int
+    hash: bytes
+    timestamp: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step of following found.
+
+    Forget everything from blocks above `rolled_back_to` (None: nothing to forget), then take `logs`, then store
+    `checkpoints`, all in one transaction.
+    """
+
+    rolled_back_to: int | None
+    logs: tuple[LogReceipt, ...]
+    checkpoints: tuple[Head, ...]
+    head: Head
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether the newest checkpoint is the head."""
+        return bool(self.checkpoints) and self.checkpoints[-1].number == self.head.number
+
+
+class LogFollower:
+    """Reads the logs of some addresses from a start block on. It holds no state: checkpoints come in and go out."""
+
+    def __init__(
+        self,
+        web3: Web3,
+        addresses: Sequence[str],
+        start_block: int,
+        decoder: RevertDecoder,
+        *,
+        chunk_blocks: int = 2_000,
+        confirmations: int = 0,
+    ) -> None:
+        self._web3, self._addresses, self._start = web3, list(addresses), start_block
+        self._decoder, self._chunk, self._confirmations = decoder, chunk_blocks, confirmations
+
+    async def step(self, checkpoints: Sequence[Head]) -> Step:
+        """Read at most one chunk of blocks beyond the checkpoints; TransientError when the chain moved meanwhile."""
+        async with translated(self._decoder, "follow the chain"):
+            newest = await self._head("latest")
+            head = newest
+            if self._confirmations:
+                head = await self._head(max(newest.number - self._confirmations, 0))
+            kept = await self._canonical(checkpoints)
+        rolled_back_to = None
+        if len(kept) < len(checkpoints):
+            rolled_back_to = kept[-1].number if kept else self._start - 1
+        first = kept[-1].number + 1 if kept else self._start
+        if first > head.number:
+            return Step(rolled_back_to, (), tuple(kept), head)
+        logs, last = await self._read(first, head)
+        await self._require_unmoved([*kept[-1:], last])
+        return Step(rolled_back_to, logs, (*kept, last)[-CHECKPOINTS_KEPT:], head)
+
+    async def _canonical(self, checkpoints: Sequence[Head]) -> list[Head]:
+        kept = list(checkpoints)
+        while kept and not await self._is_canonical(kept[-1]):
+            kept.pop()
+        return kept
+
+    async def _is_canonical(self, checkpoint: Head) -> bool:
+        try:
+            return (await self._head(checkpoint.number)).hash == checkpoint.hash
+        except BlockNotFound:
+            return False
+
+    async def _read(self, first: int, head: Head) -> tuple[tuple[LogReceipt, ...], Head]:
+        """Logs from block `first` on, and the last block covered; the span halves where the RPC finds it too wide."""
+        while True:
+            last = min(first + self._chunk - 1, head.number)
+            try:
+                async with translated(self._decoder, f"read logs of blocks {first}…{last}"):
+                    end = head if last == head.number else await self._head(last)
+                    query: FilterParams = {"fromBlock": first, "toBlock": last, "address": self._addresses}  # type: ignore[typeddict-item]
+                    logs = await self._web3.eth.get_logs(query)
+                return tuple(logs), end
+            except RefusedError:
+                if self._chunk == 1 or last == first:
+                    raise
+                self._chunk = max((last - first + 1) // 2, 1)
+
+    async def _require_unmoved(self, blocks: Sequence[Head]) -> None:
+        # INVARIANT: logs are only taken where both ends of their span kept their hashes, so they lie on one chain.
+        async with translated(self._decoder, "follow the chain"):
+            for block in blocks:
+                if not await self._is_canonical(block):
+                    raise TransientError(
+                        f"block {block.number} was replaced while its logs were read; reading again"
+                    )
+
+    async def _head(self, number: int | str) -> Head:
+        block = await self._web3.eth.get_block(number)  # type: ignore[arg-type]
+        return Head(block["number"], bytes(block["hash"]), block["timestamp"])

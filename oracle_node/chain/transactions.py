@@ -1,0 +1,244 @@
+"""Sending transactions from one key: in nonce order, each stored before it leaves, each followed until it is mined."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
+
+from eth_account.signers.local import LocalAccount
+from eth_utils.address import to_checksum_address
+from hexbytes import HexBytes
+from web3.exceptions import TransactionNotFound
+from web3.types import LogReceipt, TxParams, TxReceipt, Wei
+
+from oracle_node.chain.journal import Call, Journal, NoJournal, SignedIntent
+from oracle_node.chain.revert import RevertDecoder
+from oracle_node.chain.rpc import RefusedError, Web3, patiently, translated
+from oracle_node.errors import ConfigError, TransientError
+
+T = TypeVar("T")
+_BUMP_PERCENT = 25
+"""How much a replacement pays more; nodes refuse less than 10 or 12.5 percent."""
+_GAS_MARGIN_PERCENT = 20
+_POOR = ("insufficient funds", "sender does not have enough", "cannot afford")
+_KNOWN = ("already known", "already imported", "known transaction")
+_NONCE_USED = ("nonce too low", "nonce is too low", "invalid transaction nonce")
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """A mined, successful transaction."""
+
+    transaction_hash: bytes
+    block_number: int
+    gas_used: int
+    fee_wei: int
+    contract_address: str | None
+    logs: tuple[LogReceipt, ...] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class FeePolicy:
+    """EIP-1559 fees: twice the base fee plus a tip, under a cap; replaced with more after a while."""
+
+    max_fee_per_gas_wei: int = 500 * 10**9
+    poll_s: float = 0.05
+    replace_after_s: float = 60.0
+    retry_within_s: float = 30.0
+
+
+class Sender:
+    """The only sender of one key. Calls may overlap: one at a time is signed and sent, all wait for their receipts."""
+
+    def __init__(
+        self,
+        web3: Web3,
+        account: LocalAccount,
+        decoder: RevertDecoder,
+        journal: Journal | None = None,
+        fees: FeePolicy | None = None,
+    ) -> None:
+        self._web3, self._account, self._decoder = web3, account, decoder
+        self._journal = journal or NoJournal()
+        self._fees = fees or FeePolicy()
+        self._lock = asyncio.Lock()
+        self._in_flight: set[int] = set()
+
+    @property
+    def address(self) -> str:
+        """The checksummed address that signs."""
+        return str(self._account.address)
+
+    async def send(self, call: Call) -> Receipt:
+        """Simulate, estimate, sign, send and wait until mined.
+
+        RevertError where the contract refuses, in simulation or on chain; TransientError where the RPC stays away.
+        """
+        async with self._lock:
+            gas = await self._retry(lambda: self._simulate(call))
+            intent = self._journal.intend(self.address, call)
+            transaction = await self._retry(lambda: self._compose(call, gas))
+            nonce = int(transaction["nonce"])
+            self._in_flight.add(nonce)
+            try:
+                first_hash = await self._sign_and_broadcast(intent, transaction, call.label)
+            except BaseException:
+                self._in_flight.discard(nonce)
+                raise
+        try:
+            return await self._follow(intent, transaction, first_hash, call)
+        finally:
+            self._in_flight.discard(nonce)
+
+    async def simulate(self, call: Call) -> int:
+        """The gas the call would be given; RevertError where it would be refused. Sends nothing."""
+        return await self._retry(lambda: self._simulate(call))
+
+    async def resume(self) -> int:
+        """Broadcast again what an earlier run signed and never saw mined; returns how many were still open."""
+        left = self._journal.unsettled(self.address)
+        for intent in left:
+            receipt = await self._retry(
+                lambda intent=intent: self._receipt(intent.transaction_hash, intent.label)
+            )
+            if receipt is None and not await self._rebroadcast(intent):
+                continue
+            if receipt is None:
+                receipt = await self._await_receipt([intent.transaction_hash], intent.label)
+            if receipt is not None:
+                self._journal.settle(intent.intent, "mined" if receipt["status"] else "reverted")
+        return len(left)
+
+    async def _rebroadcast(self, intent: SignedIntent) -> bool:
+        """Whether the old bytes are on their way again; False where their nonce was spent by something else."""
+        try:
+            await self._retry(lambda: self._broadcast(intent.raw, intent.label))
+        except NonceUsedError:
+            self._journal.settle(intent.intent, "abandoned")
+            return False
+        return True
+
+    async def _simulate(self, call: Call) -> int:
+        request = self._request(call)
+        async with translated(self._decoder, call.label):
+            if call.to:
+                await self._web3.eth.call(request)
+            estimate = await self._web3.eth.estimate_gas(request)
+        return estimate + estimate * _GAS_MARGIN_PERCENT // 100
+
+    def _request(self, call: Call) -> TxParams:
+        request: TxParams = {
+            "from": self._account.address,
+            "data": HexBytes(call.data),
+            "value": Wei(call.value_wei),
+        }
+        return {**request, "to": to_checksum_address(call.to)} if call.to else request
+
+    async def _compose(self, call: Call, gas: int) -> dict[str, Any]:
+        async with translated(self._decoder, call.label):
+            head = await self._web3.eth.get_block("latest")
+            tip = await self._web3.eth.max_priority_fee
+            nonce = await self._web3.eth.get_transaction_count(self._account.address, "pending")
+        fee = min(2 * head["baseFeePerGas"] + tip, self._fees.max_fee_per_gas_wei)
+        if fee < head["baseFeePerGas"]:
+            raise TransientError(
+                f"{call.label}: the base fee {head['baseFeePerGas']} wei is over the configured cap {fee} wei"
+            )
+        transaction: dict[str, Any] = {
+            "type": 2,
+            "chainId": await self._web3.eth.chain_id,
+            "nonce": max([nonce, *(used + 1 for used in self._in_flight)]),
+            "to": call.to,
+            "data": HexBytes(call.data),
+            "value": call.value_wei,
+            "gas": min(gas, head["gasLimit"]),
+            "maxFeePerGas": fee,
+            "maxPriorityFeePerGas": min(tip, fee),
+        }
+        if not call.to:
+            del transaction["to"]
+        return transaction
+
+    async def _sign_and_broadcast(self, intent: int, transaction: dict[str, Any], label: str) -> bytes:
+        signed = self._account.sign_transaction(transaction)
+        transaction_hash, raw = bytes(signed.hash), bytes(signed.raw_transaction)
+        # SAFETY: stored before it is sent, so that a crash in between can only rebroadcast, never send twice.
+        self._journal.sign(intent, int(transaction["nonce"]), transaction_hash, raw)
+        try:
+            await self._retry(lambda: self._broadcast(raw, label))
+        except NonceUsedError:
+            if await self._receipt(transaction_hash, label) is None:
+                self._journal.settle(intent, "abandoned")
+                raise
+        return transaction_hash
+
+    async def _broadcast(self, raw: bytes, label: str) -> None:
+        try:
+            async with translated(self._decoder, label):
+                await self._web3.eth.send_raw_transaction(HexBytes(raw))
+        except RefusedError as error:
+            text = str(error).lower()
+            if any(hint in text for hint in _NONCE_USED):
+                raise NonceUsedError(str(error)) from error
+            if any(hint in text for hint in _POOR):
+                raise ConfigError(f"{label}: {self.address} cannot pay for it; send it some ether") from error
+            if not any(hint in text for hint in _KNOWN):
+                raise
+
+    async def _follow(
+        self, intent: int, transaction: dict[str, Any], first_hash: bytes, call: Call
+    ) -> Receipt:
+        hashes = [first_hash]
+        while (receipt := await self._await_receipt(hashes, call.label)) is None:
+            for key in ("maxFeePerGas", "maxPriorityFeePerGas"):
+                transaction[key] = transaction[key] * (100 + _BUMP_PERCENT) // 100 + 1
+            if transaction["maxFeePerGas"] <= self._fees.max_fee_per_gas_wei:
+                hashes.append(await self._sign_and_broadcast(intent, transaction, call.label))
+        if not receipt["status"]:
+            self._journal.settle(intent, "reverted")
+            raise await self._explain(receipt, call)
+        self._journal.settle(intent, "mined")
+        return Receipt(
+            bytes(receipt["transactionHash"]),
+            receipt["blockNumber"],
+            receipt["gasUsed"],
+            receipt["gasUsed"] * receipt["effectiveGasPrice"],
+            receipt["contractAddress"],
+            tuple(receipt["logs"]),
+        )
+
+    async def _await_receipt(self, hashes: list[bytes], label: str) -> TxReceipt | None:
+        """The receipt of whichever replacement was mined; None after `replace_after_s`."""
+        deadline = time.monotonic() + self._fees.replace_after_s
+        while time.monotonic() < deadline:
+            for transaction_hash in reversed(hashes):
+                receipt = await self._retry(partial(self._receipt, transaction_hash, label))
+                if receipt is not None:
+                    return receipt
+            await asyncio.sleep(self._fees.poll_s)
+        return None
+
+    async def _receipt(self, transaction_hash: bytes, label: str) -> TxReceipt | None:
+        async with translated(self._decoder, label):
+            try:
+                return await self._web3.eth.get_transaction_receipt(HexBytes(transaction_hash))
+            except TransactionNotFound:
+                return None
+
+    async def _explain(self, receipt: TxReceipt, call: Call) -> Exception:
+        """Why a mined transaction failed: run it again on the state it met."""
+        try:
+            async with translated(self._decoder, call.label):
+                await self._web3.eth.call(self._request(call), receipt["blockNumber"])
+        except Exception as error:
+            return error
+        return self._decoder.decode(b"", call.label, f"mined in block {receipt['blockNumber']} and reverted")
+
+    async def _retry(self, call: Callable[[], Awaitable[T]]) -> T:
+        return await patiently(call, within_s=self._fees.retry_within_s)
+
+
+class NonceUsedError(Exception):
+    """The account has spent this nonce already."""
