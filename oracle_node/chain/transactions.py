@@ -100,9 +100,7 @@ class Sender:
         """Broadcast again what an earlier run signed and never saw mined; returns how many were still open."""
         left = self._journal.unsettled(self.address)
         for intent in left:
-            receipt = await self._retry(
-                lambda intent=intent: self._receipt(intent.transaction_hash, intent.label)
-            )
+            receipt = await self._retry(partial(self._receipt, intent.transaction_hash, intent.label))
             if receipt is None and not await self._rebroadcast(intent):
                 continue
             if receipt is None:
