@@ -14,6 +14,7 @@ import numpy as np
 from oracle_node.errors import AdmissionError
 from oracle_node.tape import interval as iv
 from oracle_node.tape.affine import Affine
+from oracle_node.tape.encoding import EncodingError
 from oracle_node.tape.instruction import (
     Clamp,
     Instruction,
@@ -61,7 +62,7 @@ class Analysis:
             size = step_bytes(instruction, self.region.largest, index + 1)
             if size > self.step_bound:
                 raise RangeError(f"proving one element takes {size} bytes, the bound is {self.step_bound}")
-        except RangeError as error:
+        except (RangeError, EncodingError) as error:
             label = f" of {name}" if name else ""
             raise AdmissionError(f"instruction {index} ({instruction.opcode.name}{label}): {error}") from None
         self.instructions.append(instruction)

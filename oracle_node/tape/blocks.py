@@ -196,12 +196,8 @@ def log_softmax(b: TapeBuilder, x: View) -> View:
     highest = max_bounded(b, x, 1, lambda v: v)
     scale = 2.0**-_PROBABILITY_BITS
     exponent = (int(b.interval(total).hi) >> _PROBABILITY_BITS).bit_length()
-    return b.map(
-        lambda v, m, t: v - m - log(t.to_float() * scale, exponent),
-        x,
-        highest.unsqueeze(-1),
-        total.unsqueeze(-1),
-    )
+    logarithm = b.map(lambda t: log(t.to_float() * scale, exponent), total)
+    return b.map(lambda v, m, t: v - m - t, x, highest.unsqueeze(-1), logarithm.unsqueeze(-1))
 
 
 def _exponentials(b: TapeBuilder, x: View) -> tuple[View, View]:

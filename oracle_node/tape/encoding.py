@@ -52,6 +52,8 @@ def _affine(value: Affine) -> bytes:
 
 
 def _program(program: Program) -> bytes:
+    if len(program.ops) > MAX_OPERATIONS:
+        raise EncodingError(f"{len(program.ops)} scalar operations, at most {MAX_OPERATIONS} are allowed")
     out = bytearray([len(program.ops)])
     for operation in program.ops:
         out += bytes([operation.op, *operation.arguments])

@@ -9,7 +9,8 @@ from enum import IntEnum
 
 from oracle_node.tape.types import Kind
 
-MAX_OPERATIONS = 64
+MAX_OPERATIONS = 120
+"""Constants included: with 8 operands, registers stay below 128."""
 
 
 class Op(IntEnum):

@@ -28,6 +28,7 @@ def _builder(dtype: DType = DType.F32, size: int = 8) -> tuple[TapeBuilder, View
     [
         (DType.F32, lambda b, x: b.map(lambda v: 1.0 / v, x), "contains zero"),
         (DType.F32, lambda b, x: b.map(lambda v: v.sqrt(), x), "square root"),
+        (DType.F32, lambda b, x: b.map(lambda v: sum((v * float(k) for k in range(99)), v), x), "297 scalar"),
         (DType.F32, lambda b, x: b.map(lambda v: v * 3e38 * 3e38, x), "finite"),
         (DType.F32, lambda b, x: b.map(lambda v: (v * 1e30).to_int(), x), "64 bits"),
         (DType.F32, lambda b, x: b.map(lambda v: (v * 20.0).to_int().pow2(), x), "to the power"),

@@ -10,9 +10,9 @@ import {InstructionReader, Reader} from "./InstructionReader.sol";
 library ScalarProgram {
     using InstructionReader for Reader;
 
-    uint256 internal constant MAX_OPERATIONS = 64;
+    uint256 internal constant MAX_OPERATIONS = 120;
     /// @notice Operands and operations together.
-    uint256 internal constant MAX_REGISTERS = 72;
+    uint256 internal constant MAX_REGISTERS = 128;
 
     /// @dev One signature byte an operation code, 00…1f and 20…3f; 0 for a code that does not exist:
     /// bits 0–1 argument count, bits 2–4 argument is a float, bit 5 result is a float, bit 6 an immediate follows
