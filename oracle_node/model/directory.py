@@ -1,0 +1,113 @@
+"""Model directories: `model.json`, `tape.bin` (u16 length ‖ instruction, each) and `weights.bin` (memory-mapped)."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from math import prod
+from pathlib import Path
+
+import numpy as np
+
+from oracle_node.commitments.model import commit, roots_of
+from oracle_node.commitments.tensor import tensor_bytes
+from oracle_node.errors import ModelError
+from oracle_node.model.manifest import Manifest, WeightEntry, manifest_of, parse_manifest
+from oracle_node.model.model import Card, Model
+from oracle_node.tape.encoding import EncodingError, decode, encode
+from oracle_node.tape.instruction import Instruction, Tape
+from oracle_node.tape.types import DType
+
+MANIFEST, TAPE, WEIGHTS = "model.json", "tape.bin", "weights.bin"
+_ALIGNMENT = 64
+
+
+def save_model(model: Model, directory: Path) -> None:
+    """Write the model, the manifest last; ModelError where the directory holds anything else."""
+    directory.mkdir(parents=True, exist_ok=True)
+    foreign = {path.name for path in directory.iterdir()} - {MANIFEST, TAPE, WEIGHTS}
+    if foreign:
+        raise ModelError(f"{directory} is not empty ({min(foreign)}): choose another directory for the model")
+    (directory / MANIFEST).unlink(missing_ok=True)
+    with (directory / TAPE).open("wb") as file:
+        for encoded in map(encode, model.tape.instructions):
+            file.write(len(encoded).to_bytes(2, "big") + encoded)
+    offsets = []
+    with (directory / WEIGHTS).open("wb") as file:
+        for weight in model.tape.weights:
+            file.write(bytes(-file.tell() % _ALIGNMENT))
+            offsets.append(file.tell())
+            file.write(tensor_bytes(weight))
+    text = manifest_of(model, offsets).model_dump_json(indent=1)
+    (directory / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def load_model(directory: Path, verify_weights: bool = True) -> Model:
+    """Read a model and check it against its id; any corruption is a ModelError of one line.
+
+    `verify_weights=False` trusts the weights' recorded roots (the id still covers those) and reads no weight.
+    """
+    manifest = parse_manifest(_read(directory / MANIFEST).decode("utf-8", "replace"), str(directory / MANIFEST))
+    weights = tuple(_weights(directory / WEIGHTS, manifest))
+    roots = tuple(bytes.fromhex(entry.root[2:]) for entry in manifest.weights)
+    if verify_weights:
+        for index, (root, recorded) in enumerate(zip(roots_of(weights), roots, strict=True)):
+            if root != recorded:
+                at = directory / WEIGHTS
+                raise ModelError(f"{at}: weight {index} is corrupt: root {root.hex()}, not {recorded.hex()}")
+    tape = Tape(
+        instructions=_instructions(directory / TAPE, manifest.instructions),
+        weights=weights,
+        sources=(manifest.sources[0].value, manifest.sources[1].value, manifest.sources[2].value),
+        output=manifest.output,
+        witness=manifest.witness,
+        ok=manifest.ok,
+        inequalities=tuple(entry.value for entry in manifest.inequalities),
+        derived=tuple(entry.value for entry in manifest.derived),
+        step_bound=manifest.step_bound,
+        names=tuple(manifest.names),
+    )
+    model = Model(tape, commit(tape, roots), Card(**manifest.card.model_dump()), roots)
+    if "0x" + model.model_id.hex() != manifest.model_id:
+        raise ModelError(f"{directory}: the files make up model 0x{model.model_id.hex()}, not {manifest.model_id}")
+    return model
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror or error}: not a model directory") from None
+
+
+def _instructions(path: Path, count: int) -> tuple[Instruction, ...]:
+    data, at = _read(path), 0
+    instructions: list[Instruction] = []
+    while at < len(data):
+        start, at = at + 2, at + 2 + int.from_bytes(data[at : at + 2], "big")
+        try:
+            if at > len(data):
+                raise EncodingError("the file ends inside it")
+            instructions.append(decode(data[start:at]))
+        except EncodingError as error:
+            raise ModelError(f"{path}: instruction {len(instructions)} is corrupt: {error}") from None
+    if len(instructions) != count:
+        raise ModelError(f"{path}: {len(instructions)} instructions, the manifest has {count}")
+    return tuple(instructions)
+
+
+def _weights(path: Path, manifest: Manifest) -> Iterator[np.ndarray]:
+    """The constants as views of the mapped file; ModelError unless they fill it, with zeros between them."""
+    try:
+        size = path.stat().st_size
+        data = np.memmap(path, np.uint8, "r") if size else np.zeros(0, np.uint8)
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror or error}: not a model directory") from None
+    spans = [(entry.offset, entry.offset + _byte_length(entry)) for entry in manifest.weights]
+    for (_, end), (start, _) in pairwise([(0, 0), *spans, (size, size)]):
+        if start < end or start > size or data[end:start].any():
+            raise ModelError(f"{path}: {size} bytes do not hold the weights as the manifest places them")
+    for entry, (start, end) in zip(manifest.weights, spans, strict=True):
+        yield data[start:end].view(DType[entry.dtype.upper()].numpy).reshape(entry.shape)
+
+
+def _byte_length(entry: WeightEntry) -> int:
+    return prod(entry.shape) * DType[entry.dtype.upper()].width
