@@ -7,7 +7,7 @@ import numpy as np
 
 from oracle_node.bench.timing import medians_s
 from oracle_node.commitments.hashing import CHUNK_BYTES
-from oracle_node.commitments.tensor import tensor_root
+from oracle_node.commitments.tensor import tensor_bytes, tensor_root
 
 GIB = float(1 << 30)
 
@@ -18,7 +18,7 @@ def bench_commit(mebibytes: int, rounds: int = 5) -> dict[str, float | int]:
     `ratio` is one core against hashlib on the same core; `ratio_all_cores` the large tensor against it.
     """
     data = np.random.default_rng(1).integers(0, 256, mebibytes << 20, np.uint8)
-    view = memoryview(data)
+    view = tensor_bytes(data)
     size = len(view)
     pieces = [data[at : at + SINGLE_CORE_BYTES] for at in range(0, size, SINGLE_CORE_BYTES)]
 

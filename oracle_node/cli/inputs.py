@@ -6,12 +6,19 @@ from pathlib import Path
 import numpy as np
 
 from oracle_node.errors import ConfigError
+from oracle_node.model.model import Model
 from oracle_node.tape.instruction import Source
-from oracle_node.tape.types import DType
+from oracle_node.tape.types import DType, SourceKind
 
 IMAGE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
 )
+
+
+def read_request(path: Path, model: Model, image_max: float | None = None) -> bytes:
+    """A request's bytes; an image is scaled as the model's card says (`image_max`) unless the caller does."""
+    white = model.card.input.get("image_max", 255.0) if image_max is None else image_max
+    return read_input(path, model.tape.sources[SourceKind.REQUEST], float(white)).tobytes()
 
 
 def read_input(path: Path, source: Source, image_max: float = 255.0) -> np.ndarray:

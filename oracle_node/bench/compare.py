@@ -1,0 +1,107 @@
+"""A model beside the float network it was imported from: how far their answers are apart."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from oracle_node.errors import ConfigError
+from oracle_node.executors.base import Executor
+from oracle_node.model.model import Model
+from oracle_node.model.solver import solve
+from oracle_node.tape.types import SourceKind
+
+LABELS = ("label", "labels")
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Inputs (n, …) and, where known, the right class of each (n,)."""
+
+    values: np.ndarray
+    labels: np.ndarray | None
+
+
+def read_samples(path: Path, limit: int | None = None) -> Samples:
+    """The samples of a .npz: one array besides the labels; ConfigError otherwise."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: np.asarray(archive[name]) for name in archive.files}
+    except (ValueError, OSError, BadZipFile, AttributeError, TypeError) as error:
+        raise ConfigError(f"{path}: not a numpy .npz archive ({error})") from None
+    labels = next((arrays.pop(name) for name in LABELS if name in arrays), None)
+    if len(arrays) != 1:
+        raise ConfigError(
+            f"{path}: holds the arrays {sorted(arrays) or 'none'}; one of samples is needed, (n, …)"
+        )
+    (values,) = arrays.values()
+    if values.ndim < 2 or not len(values) or (labels is not None and labels.shape != values.shape[:1]):
+        raise ConfigError(f"{path}: samples of shape {values.shape} are not (n, …) with as many labels")
+    return Samples(values[:limit], None if labels is None else labels[:limit])
+
+
+def compare_with_source(
+    model: Model,
+    executor: Executor,
+    source: Path,
+    samples: Samples,
+    progress: Callable[[], None] = lambda: None,
+) -> dict[str, float | int]:
+    """Run both on every sample, the source by ONNX Runtime in float32.
+
+    Errors are the largest over all samples, the relative one against the sample's largest magnitude. `top1_agreement`
+    is the share of samples whose largest value stands at the same place.
+    """
+    reference = FloatSource(source)
+    worst_abs = worst_rel = 0.0
+    agree = right = right_source = 0
+    for index, sample in enumerate(samples.values):
+        request = np.ascontiguousarray(sample, model.tape.sources[SourceKind.REQUEST].dtype.numpy)
+        ours = model.source(SourceKind.OUTPUT, solve(model, executor, request.tobytes()).output).astype(
+            np.float64
+        )
+        theirs = reference.run(request)
+        if ours.shape != theirs.shape:
+            raise ConfigError(f"the model answers {ours.size} values, {source} {theirs.size}: not its source")
+        worst_abs = max(worst_abs, error := float(np.abs(ours - theirs).max()))
+        worst_rel = max(worst_rel, error / max(float(np.abs(theirs).max()), 1e-30))
+        agree += int(ours.argmax() == theirs.argmax())
+        if samples.labels is not None:
+            right += int(ours.argmax() == samples.labels[index])
+            right_source += int(theirs.argmax() == samples.labels[index])
+        progress()
+    count = len(samples.values)
+    found: dict[str, float | int] = {
+        "samples": count,
+        "max_abs_error": worst_abs,
+        "max_rel_error": worst_rel,
+        "top1_agreement": agree / count,
+    }
+    if samples.labels is not None:
+        found |= {"accuracy": right / count, "source_accuracy": right_source / count}
+    return found
+
+
+class FloatSource:
+    """A float ONNX network with one input and its first output, as ONNX Runtime runs it by default."""
+
+    def __init__(self, source: Path, threads: int = 0) -> None:
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        try:
+            self._session = ort.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime raises pybind exceptions without a common base
+            raise ConfigError(f"{source}: ONNX Runtime does not load it ({error})") from None
+        self._input = self._session.get_inputs()[0]
+        self._output = self._session.get_outputs()[0].name
+        self._shape = [size if isinstance(size, int) else 1 for size in self._input.shape]
+
+    def run(self, flat: np.ndarray) -> np.ndarray:
+        """(n,) → the first output, flat, f64."""
+        feed = {self._input.name: flat.reshape(self._shape)}
+        return np.asarray(self._session.run([self._output], feed)[0], np.float64).reshape(-1)

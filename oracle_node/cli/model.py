@@ -1,0 +1,145 @@
+"""`oracle-node model`: models as files."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from oracle_node.cli.inputs import read_request
+from oracle_node.cli.options import (
+    executor_option,
+    existing_file,
+    image_max_option,
+    model_directory,
+    parse_hash,
+)
+from oracle_node.cli.output import Output, json_option
+from oracle_node.errors import ModelError
+
+
+@click.group()
+def model() -> None:
+    """Import, inspect, run, check and register models."""
+
+
+@model.command("import")
+@click.argument("source", type=existing_file)
+@click.option(
+    "--out",
+    "directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="New model directory.",
+)
+@click.option(
+    "--weights",
+    type=click.Choice(["8", "15"]),
+    default="15",
+    show_default=True,
+    help="Bits of a weight: 15 is near lossless, 8 is faster.",
+)
+@json_option
+def import_model(source: Path, directory: Path, weights: str, out: Output) -> None:
+    """Lower a float32 ONNX network to a tape and prove it total."""
+    from oracle_node.cli.sources import import_source
+    from oracle_node.model.directory import save_model
+
+    with out.progress(f"importing {source.name}", None):
+        imported = import_source(source, int(weights))
+    save_model(imported, directory)
+    out.result({**_facts(imported.describe()), "directory": directory})
+
+
+@model.command()
+@click.argument("directory", metavar="DIR", type=model_directory)
+@json_option
+def inspect(directory: Path, out: Output) -> None:
+    """What a model directory holds; its id is recomputed from the files."""
+    from oracle_node.model.directory import load_model
+
+    out.result(load_model(directory).describe())
+
+
+@model.command()
+@click.argument("directory", metavar="DIR", type=model_directory)
+@click.option("--input", "input_file", type=existing_file, required=True, help=".npy, raw bytes or an image.")
+@click.option("--trace", "with_trace", is_flag=True, help="Also commit to every tensor of the run.")
+@click.option(
+    "--threads", type=click.IntRange(1), default=None, help="Threads of ONNX Runtime [default: all cores]."
+)
+@image_max_option
+@executor_option
+@json_option
+def run(
+    directory: Path,
+    input_file: Path,
+    with_trace: bool,
+    threads: int | None,
+    image_max: float | None,
+    executor: str,
+    out: Output,
+) -> None:
+    """The model's answer to one input, bit for bit what every other machine gets."""
+    from oracle_node.cli.answers import present_answer
+    from oracle_node.cli.executors import make_executor
+    from oracle_node.commitments.trace import trace
+    from oracle_node.model.directory import load_model
+    from oracle_node.model.solver import solve
+
+    loaded = load_model(directory)
+    request = read_request(input_file, loaded, image_max)
+    engine = make_executor(loaded.tape, executor, threads)
+    answer = solve(loaded, engine, request)
+    values: dict[str, Any] = {"output": answer.output, "witness": answer.witness, "seconds": answer.seconds}
+    if with_trace:
+        sources = loaded.sources(request, answer.output, answer.witness)
+        with out.progress("tracing", len(loaded.tape.instructions)) as advance:
+            values["trace_root"] = trace(engine, loaded.symbols(sources), sources, lambda _: advance(1)).root
+    out.result({**values, **present_answer(loaded, answer.output)})
+
+
+@model.command()
+@click.argument("directory", metavar="DIR", type=model_directory)
+@click.option(
+    "--source", type=existing_file, required=True, help="The float network the model was imported from."
+)
+@click.option(
+    "--inputs", type=existing_file, required=True, help=".npz: one array of samples, and perhaps `label`."
+)
+@click.option("--limit", type=click.IntRange(1), default=None, help="Compare the first samples only.")
+@executor_option
+@json_option
+def compare(
+    directory: Path, source: Path, inputs: Path, limit: int | None, executor: str, out: Output
+) -> None:
+    """The model's answers beside those of its float source, on many inputs."""
+    from oracle_node.bench.compare import compare_with_source, read_samples
+    from oracle_node.cli.executors import make_executor
+    from oracle_node.model.directory import load_model
+
+    loaded = load_model(directory)
+    samples = read_samples(inputs, limit)
+    engine = make_executor(loaded.tape, executor)
+    with out.progress("comparing", len(samples.values)) as advance:
+        out.result(compare_with_source(loaded, engine, source, samples, lambda: advance(1)))
+
+
+@model.command()
+@click.argument("model_id", metavar="ID")
+@click.argument("directory", metavar="DIR", type=model_directory)
+@json_option
+def verify(model_id: str, directory: Path, out: Output) -> None:
+    """Recompute a model's id from its files and compare it with ID."""
+    from oracle_node.model.directory import load_model
+
+    wanted = parse_hash(model_id, "model id")
+    found = load_model(directory).model_id
+    if found != wanted:
+        raise ModelError(f"{directory} holds model 0x{found.hex()}, not 0x{wanted.hex()}")
+    out.result({"model_id": found, "verified": True})
+
+
+def _facts(description: dict[str, Any]) -> dict[str, Any]:
+    """The part of a description that an import reports."""
+    keys = ("model_id", "instructions", "ops", "max_step_bytes", "weights_bytes", "inputs", "answer")
+    return {key: description[key] for key in keys}
