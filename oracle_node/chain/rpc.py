@@ -62,7 +62,7 @@ async def patiently(call: Callable[[], Awaitable[T]], *, within_s: float) -> T:
     """The call's result, tried again with growing pauses while it fails for now; the last failure after `within_s`."""
     async for attempt in AsyncRetrying(
         retry=retry_if_exception_type(TransientError),
-        wait=wait_exponential_jitter(initial=0.2, max=10),
+        wait=wait_exponential_jitter(multiplier=0.2, max=10),
         stop=stop_after_delay(within_s),
         reraise=True,
     ):

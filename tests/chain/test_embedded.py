@@ -1,0 +1,36 @@
+"""Development chains: money, time and history."""
+
+from pathlib import Path
+
+import pytest
+
+from oracle_node.chain.embedded import BALANCE_WEI, CHAIN_ID, DevChain, open_dev_chain
+from oracle_node.errors import ConfigError
+
+
+async def test_dev_chain__fresh__accounts_funded_and_id_known(chain: DevChain) -> None:
+    assert await chain.web3.eth.chain_id == CHAIN_ID
+    assert {await chain.web3.eth.get_balance(a.address) for a in chain.accounts} == {BALANCE_WEI}
+
+
+async def test_advance__an_hour__head_is_an_hour_later(chain: DevChain) -> None:
+    before = (await chain.web3.eth.get_block("latest"))["timestamp"]
+    await chain.advance(3600)
+    assert 3600 <= (await chain.web3.eth.get_block("latest"))["timestamp"] - before <= 3610
+
+
+async def test_revert__blocks_since__they_never_were(chain: DevChain) -> None:
+    snapshot = await chain.snapshot()
+    await chain.mine(3)
+    await chain.advance(1000)
+    await chain.revert(snapshot)
+    assert await chain.web3.eth.block_number == 0
+    await chain.mine()
+    head = await chain.web3.eth.get_block("latest")
+    assert head["timestamp"] - (await chain.web3.eth.get_block(0))["timestamp"] < 500
+
+
+async def test_open_dev_chain__no_such_program__says_so() -> None:
+    with pytest.raises((ConfigError, FileNotFoundError), match="anvil"):
+        async with open_dev_chain("anvil", anvil=Path("/nowhere/anvil")):
+            pass

@@ -1,0 +1,101 @@
+"""Sending: nonces, refusals, and what survives a crash."""
+
+import asyncio
+
+import pytest
+from eth_abi.abi import encode
+from eth_utils.crypto import keccak
+
+from oracle_node.chain.embedded import DevChain
+from oracle_node.chain.journal import Call, NoJournal, SignedIntent
+from oracle_node.chain.revert import RevertDecoder, RevertError
+from oracle_node.chain.rpc import connect
+from oracle_node.chain.transactions import FeePolicy, Sender
+from oracle_node.errors import TransientError
+
+
+class Crash(Exception):
+    """The process died here."""
+
+
+class MemoryJournal(NoJournal):
+    """Keeps intents; dies after storing the signature when told to."""
+
+    def __init__(self, crash_after_sign: bool = False) -> None:
+        self.signed: list[SignedIntent] = []
+        self.settled: list[str] = []
+        self.crash_after_sign = crash_after_sign
+
+    def intend(self, sender: str, call: Call) -> int:
+        return len(self.signed) + 1
+
+    def sign(self, intent: int, nonce: int, transaction_hash: bytes, raw: bytes) -> None:
+        self.signed.append(SignedIntent(intent, "test", nonce, transaction_hash, raw))
+        if self.crash_after_sign:
+            raise Crash
+
+    def settle(self, intent: int, outcome: str) -> None:
+        self.settled.append(outcome)
+
+    def unsettled(self, sender: str) -> list[SignedIntent]:
+        return [] if self.settled else self.signed
+
+
+async def test_send__to_a_contract__mined_with_its_log(sender: Sender, echo: str) -> None:
+    receipt = await sender.send(Call(echo, b"", label="echo"))
+    assert [bytes(log["topics"][0])[-1] for log in receipt.logs] == [1]
+    assert receipt.gas_used > 21_000
+    assert receipt.fee_wei > 0
+
+
+async def test_send__five_at_once__five_nonces(chain: DevChain, sender: Sender, echo: str) -> None:
+    receipts = await asyncio.gather(*(sender.send(Call(echo, b"", label=f"echo {n}")) for n in range(5)))
+    assert len({receipt.transaction_hash for receipt in receipts}) == 5
+    assert await chain.web3.eth.get_transaction_count(chain.accounts[0].address) == 6
+
+
+async def test_send__refused__names_the_error_and_both_values(sender: Sender, echo: str) -> None:
+    data = keccak(text="TooLow(uint256,uint256)")[:4] + encode(["uint256", "uint256"], [5, 10])
+    with pytest.raises(RevertError, match=r"post bond: .*TooLow \(given 5, needed 10\)") as caught:
+        await sender.send(Call(echo, data, label="post bond"))
+    assert caught.value.arguments == {"given": 5, "needed": 10}
+
+
+async def test_send__unknown_error__keeps_its_bytes(sender: Sender, echo: str) -> None:
+    with pytest.raises(RevertError, match="0xdeadbeef"):
+        await sender.send(Call(echo, bytes.fromhex("deadbeef"), label="x"))
+
+
+async def test_send__crash_after_the_signature__resume_sends_it_once(
+    chain: DevChain, decoder: RevertDecoder, echo: str
+) -> None:
+    key = chain.accounts[1]
+    journal = MemoryJournal(crash_after_sign=True)
+    with pytest.raises(Crash):
+        await Sender(chain.web3, key, decoder, journal).send(Call(echo, b"", label="echo"))
+    assert await chain.web3.eth.get_transaction_count(key.address) == 0
+    journal.crash_after_sign = False
+    assert await Sender(chain.web3, key, decoder, journal).resume() == 1
+    assert journal.settled == ["mined"]
+    assert await Sender(chain.web3, key, decoder, journal).resume() == 0
+    assert await chain.web3.eth.get_transaction_count(key.address) == 1
+
+
+async def test_resume__nonce_spent_elsewhere__abandoned(
+    chain: DevChain, decoder: RevertDecoder, echo: str
+) -> None:
+    key = chain.accounts[1]
+    journal = MemoryJournal(crash_after_sign=True)
+    with pytest.raises(Crash):
+        await Sender(chain.web3, key, decoder, journal).send(Call(echo, b"", label="echo"))
+    await Sender(chain.web3, key, decoder).send(Call(chain.accounts[2].address, b"", label="another"))
+    journal.crash_after_sign = False
+    await Sender(chain.web3, key, decoder, journal).resume()
+    assert journal.settled == ["abandoned"]
+
+
+async def test_send__no_rpc__one_clear_line(chain: DevChain, decoder: RevertDecoder) -> None:
+    async with connect("http://127.0.0.1:1") as web3:
+        sender = Sender(web3, chain.accounts[0], decoder, fees=FeePolicy(retry_within_s=0.1))
+        with pytest.raises(TransientError, match=r"^echo: no answer from the RPC .*is the chain running\?$"):
+            await sender.send(Call(chain.accounts[1].address, b"", label="echo"))
