@@ -41,7 +41,10 @@ interface IElementEvaluator {
     error ChunkNotOpened(uint32 ref, uint32 chunk);
 
     /// @notice Decodes an instruction for concrete symbols, wholly.
-    function inspect(bytes calldata instruction, uint64[8] calldata symbols) external pure returns (Shape memory);
+    function inspect(bytes calldata instruction, uint64[8] calldata symbols)
+        external
+        pure
+        returns (Shape memory);
 
     /// @notice One element of the result.
     /// @param element Its row-major position; past the element count is malformed.
