@@ -1,4 +1,4 @@
-"""`bench exact`: one exact inference beside ONNX Runtime's float32 and dynamic int8 on the same network, in the same run."""
+"""`bench exact`: one exact answer beside ONNX Runtime float32 and dynamic int8 on the same network, in the same run."""
 
 import logging
 from collections.abc import Iterator
