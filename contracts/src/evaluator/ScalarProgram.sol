@@ -31,27 +31,33 @@ library ScalarProgram {
         pure
         returns (bool isFloat)
     {
-        unchecked {
-            r.require_(operations <= MAX_OPERATIONS && operations + registers != 0);
-            for (; operations != 0; --operations) {
-                uint256 code = r.u8();
-                uint256 signature;
-                assembly ("memory-safe") {
-                    switch shr(5, code)
-                    case 0 { signature := byte(code, SIGNATURES_00) }
-                    case 1 { signature := byte(sub(code, 32), SIGNATURES_20) }
+        r.require_(operations <= MAX_OPERATIONS && operations + registers != 0);
+        bool valid = true;
+        assembly ("memory-safe") {
+            let cursor := mload(r)
+            for {} and(valid, gt(operations, 0)) { operations := sub(operations, 1) } {
+                let word := calldataload(cursor)
+                // `byte` yields 0 for the table that the code is not in
+                let code := byte(0, word)
+                let signature := or(byte(code, SIGNATURES_00), byte(sub(code, 0x20), SIGNATURES_20))
+                valid := gt(signature, 0)
+                let arguments := and(signature, 3)
+                for { let j := arguments } j { j := sub(j, 1) } {
+                    // An earlier register, of the kind that bit j + 1 of the signature asks for.
+                    let register := byte(j, word)
+                    let otherKind := and(xor(shr(register, floats), shr(add(j, 1), signature)), 1)
+                    valid := and(valid, gt(lt(register, registers), otherKind))
                 }
-                r.require_(signature != 0);
-                for (uint256 j; j != signature & 3; ++j) {
-                    uint256 register = r.u8();
-                    r.require_(register < registers && (floats >> register) & 1 == (signature >> (2 + j)) & 1);
-                }
-                uint256 resultIsFloat = (signature >> 5) & 1;
-                if (signature & 0x40 != 0) r.skip(8 - 4 * resultIsFloat);
-                floats |= resultIsFloat << registers++;
+                let result := and(shr(5, signature), 1)
+                let immediate := mul(shr(6, signature), sub(8, shl(2, result)))
+                cursor := add(add(cursor, 1), add(arguments, immediate))
+                floats := or(floats, shl(registers, result))
+                registers := add(registers, 1)
             }
-            return (floats >> (registers - 1)) & 1 == 1;
+            mstore(r, cursor)
+            isFloat := and(shr(sub(registers, 1), floats), 1)
         }
+        r.require_(valid);
     }
 
     /// @notice Executes a checked program.
@@ -63,128 +69,131 @@ library ScalarProgram {
     function run(uint256 cursor, uint256 end, uint256 registers, uint256 next) internal pure returns (uint256 result) {
         unchecked {
             assembly ("memory-safe") {
-                result := mload(sub(next, 32)) // without operations, the last operand
+                result := mload(sub(next, 0x20)) // without operations, the last operand
             }
             while (cursor != end) {
                 uint256 word;
+                uint256 code;
                 uint256 a;
                 uint256 b;
                 assembly ("memory-safe") {
-                    word := calldataload(cursor)
                     // Where an operation has no such argument, some word is read in vain.
-                    a := mload(add(registers, shl(5, and(byte(1, word), 0x7f))))
-                    b := mload(add(registers, shl(5, and(byte(2, word), 0x7f))))
+                    word := calldataload(cursor)
+                    code := byte(0, word)
+                    a := mload(add(registers, shl(5, byte(1, word))))
+                    b := mload(add(registers, shl(5, byte(2, word))))
                 }
-                uint256 code = word >> 248;
+                // Floats have 0x20…0x31; the frequent ones come first.
                 if (code > 0x1f) {
-                    (result, cursor) = _float(code, word, a, b, registers, cursor);
+                    if (code < 0x24) {
+                        if (code == 0x22) result = Softfloat32.mul(a, b);
+                        else if (code == 0x23) result = Softfloat32.div(a, b);
+                        else result = Softfloat32.add(a, b ^ (code & 1) << 31); // a − b is a + (−b)
+                        cursor += 3;
+                    } else if (code < 0x2e && (code < 0x26 || code > 0x2a)) {
+                        result = _compare(code, a, b);
+                        cursor += 3;
+                    } else if (code == 0x2e) {
+                        assembly ("memory-safe") {
+                            if iszero(a) { b := mload(add(registers, shl(5, byte(3, word)))) }
+                        }
+                        result = Softfloat32.positiveZero(b);
+                        cursor += 4;
+                    } else {
+                        result = _unary(code, a);
+                        cursor += 2;
+                    }
                 } else if (code > 0x0f) {
-                    (result, cursor) = _integer(code, word, a, b, registers, cursor);
+                    cursor += 3;
+                    if (code < 0x1d) {
+                        result = _integer(code, a, b);
+                    } else {
+                        assembly ("memory-safe") {
+                            if iszero(a) { b := mload(add(registers, shl(5, byte(3, word)))) }
+                            result := b
+                            cursor := add(cursor, 1)
+                        }
+                    }
                 } else if (code == 1) {
-                    result = uint256(int256(int64(uint64(word >> 184))));
-                    cursor += 9;
+                    assembly ("memory-safe") {
+                        result := sar(192, shl(8, word))
+                        cursor := add(cursor, 9)
+                    }
                 } else {
-                    result = uint32(word >> 216);
-                    cursor += 5;
+                    assembly ("memory-safe") {
+                        result := shr(224, shl(8, word))
+                        cursor := add(cursor, 5)
+                    }
                 }
                 assembly ("memory-safe") {
                     mstore(next, result)
+                    next := add(next, 0x20)
                 }
-                next += 32;
             }
         }
     }
 
-    /// @dev Codes 10…1d, found by halving.
-    function _integer(uint256 code, uint256 word, uint256 a, uint256 b, uint256 registers, uint256 cursor)
-        private
-        pure
-        returns (uint256 result, uint256)
-    {
+    /// @dev Codes 10…1c.
+    function _integer(uint256 code, uint256 a, uint256 b) private pure returns (uint256 result) {
         assembly ("memory-safe") {
-            cursor := add(cursor, 3)
-            switch lt(code, 0x14)
+            switch lt(code, 0x16)
             case 1 {
                 switch code
                 case 0x10 { result := add(a, b) }
                 case 0x11 { result := sub(a, b) }
                 case 0x12 { result := mul(a, b) }
+                case 0x14 { result := xor(b, mul(xor(a, b), slt(a, b))) } // min
+                case 0x15 { result := xor(b, mul(xor(a, b), sgt(a, b))) } // max
                 default {
                     result := sdiv(a, b) // 0 for b = 0
-                    // Of two i64 only MIN / −1 yields 2^63; it is 0 too.
+                    // Of two i64 only MIN / −1 yields 2^63; that is 0 too.
                     if eq(result, 0x8000000000000000) { result := 0 }
                 }
             }
             default {
-                switch lt(code, 0x19)
-                case 1 {
-                    switch code
-                    case 0x14 { result := xor(b, mul(xor(a, b), slt(a, b))) }
-                    case 0x15 { result := xor(b, mul(xor(a, b), sgt(a, b))) }
-                    case 0x16 { result := and(a, b) }
-                    case 0x17 { result := or(a, b) }
-                    default { result := xor(a, b) }
+                switch code
+                case 0x16 { result := and(a, b) }
+                case 0x17 { result := or(a, b) }
+                case 0x18 { result := xor(a, b) }
+                case 0x19 {
+                    if sgt(b, 63) { b := 63 }
+                    if slt(b, 0) { b := 0 }
+                    result := sar(b, a)
                 }
-                default {
-                    switch code
-                    case 0x19 {
-                        if sgt(b, 63) { b := 63 }
-                        if slt(b, 0) { b := 0 }
-                        result := sar(b, a)
-                    }
-                    case 0x1a { result := eq(a, b) }
-                    case 0x1b { result := slt(a, b) }
-                    case 0x1c { result := iszero(sgt(a, b)) }
-                    default {
-                        cursor := add(cursor, 1)
-                        result := b
-                        if iszero(a) { result := mload(add(registers, shl(5, byte(3, word)))) }
-                    }
-                }
+                case 0x1a { result := eq(a, b) }
+                case 0x1b { result := slt(a, b) }
+                default { result := iszero(sgt(a, b)) }
             }
         }
-        return (result, cursor);
     }
 
-    /// @dev Codes 20…31, found by halving.
-    function _float(uint256 code, uint256 word, uint256 a, uint256 b, uint256 registers, uint256 cursor)
-        private
-        pure
-        returns (uint256, uint256)
-    {
-        unchecked {
-            if (code < 0x24) {
-                if (code == 0x22) return (Softfloat32.mul(a, b), cursor + 3);
-                if (code == 0x23) return (Softfloat32.div(a, b), cursor + 3);
-                // a − b is a + (−b)
-                return (Softfloat32.add(a, b ^ ((code & 1) << 31)), cursor + 3);
+    /// @dev Codes 24, 25 and 2b…2d.
+    function _compare(uint256 code, uint256 a, uint256 b) private pure returns (uint256 result) {
+        if (code == 0x24) {
+            result = Softfloat32.min(a, b);
+        } else if (code == 0x25) {
+            result = Softfloat32.max(a, b);
+        } else {
+            int256 x = Softfloat32.order(a);
+            int256 y = Softfloat32.order(b);
+            assembly ("memory-safe") {
+                switch code
+                case 0x2b { result := eq(x, y) }
+                case 0x2c { result := slt(x, y) }
+                default { result := iszero(sgt(x, y)) }
             }
-            if (code < 0x2b) {
-                if (code < 0x28) {
-                    if (code == 0x24) return (Softfloat32.min(a, b), cursor + 3);
-                    if (code == 0x25) return (Softfloat32.max(a, b), cursor + 3);
-                    return (code == 0x26 ? a ^ 0x80000000 : a & 0x7fffffff, cursor + 2);
-                }
-                if (code == 0x28) return (Softfloat32.floor(a), cursor + 2);
-                if (code == 0x29) return (Softfloat32.round(a), cursor + 2);
-                return (Softfloat32.sqrt(a), cursor + 2);
-            }
-            if (code < 0x2e) {
-                int256 x = Softfloat32.order(a);
-                int256 y = Softfloat32.order(b);
-                if (code == 0x2b) return (x == y ? 1 : 0, cursor + 3);
-                return (x < y || (code == 0x2d && x == y) ? 1 : 0, cursor + 3);
-            }
-            if (code == 0x2e) {
-                uint256 c;
-                assembly ("memory-safe") {
-                    c := mload(add(registers, shl(5, byte(3, word))))
-                }
-                return (Softfloat32.positiveZero(a != 0 ? b : c), cursor + 4);
-            }
-            if (code == 0x2f) return (Softfloat32.pow2(int256(a)), cursor + 2);
-            if (code == 0x30) return (Softfloat32.fromInt(int256(a)), cursor + 2);
-            return (uint256(Softfloat32.toInt(a)), cursor + 2);
         }
+    }
+
+    /// @dev Codes 26…2a and 2f…31.
+    function _unary(uint256 code, uint256 a) private pure returns (uint256 result) {
+        if (code == 0x26) result = a ^ 0x80000000;
+        else if (code == 0x27) result = a & 0x7fffffff;
+        else if (code == 0x28) result = Softfloat32.floor(a);
+        else if (code == 0x29) result = Softfloat32.round(a);
+        else if (code == 0x2a) result = Softfloat32.sqrt(a);
+        else if (code == 0x2f) result = Softfloat32.pow2(int256(a));
+        else if (code == 0x30) result = Softfloat32.fromInt(int256(a));
+        else result = uint256(Softfloat32.toInt(a));
     }
 }

@@ -5,8 +5,9 @@ pragma solidity ^0.8.26;
 /// @notice Numbers are their 32 bits in a word. Every function is total; for NaN or an infinity as an argument its
 /// result is unspecified, since an admitted tape never yields one. A result too large for the format is an infinity.
 /// @dev A finite number is m·2^(e−150): e is the exponent field, at least 1, and m < 2^24 the significand with its
-/// hidden bit. An operation finds the exact result (or one with a sticky last bit) as an integer M·2^(q−149), then
-/// `_round` cuts M to 24 bits. `q` may be negative (two's complement).
+/// hidden bit. An operation finds the exact result (or one with a sticky last bit) as an integer, then keeps 24 bits of
+/// it. `add`, `mul` and `div` do so in line for normal operands and a normal result; anything else takes the general way
+/// through `_round`. Differences may be negative (two's complement).
 library Softfloat32 {
     uint256 private constant SIGN = 0x80000000;
     uint256 private constant MAGNITUDE = 0x7fffffff;
@@ -18,63 +19,71 @@ library Softfloat32 {
     /// @dev Byte t is the bit length of t, for t in 0…7.
     uint256 private constant BIT_LENGTHS = 0x0001020203030303 << 192;
 
-    function add(uint256 a, uint256 b) internal pure returns (uint256) {
-        unchecked {
+    function add(uint256 a, uint256 b) internal pure returns (uint256 bits) {
+        bool usual;
+        assembly ("memory-safe") {
             // The operand of larger magnitude comes first: its sign is the result's, and no difference is negative.
-            if (a & MAGNITUDE < b & MAGNITUDE) (a, b) = (b, a);
-            (uint256 m, uint256 e) = _unpack(a);
-            (uint256 n, uint256 f) = _unpack(b);
-            uint256 distance = e - f;
-            // b lies below a quarter of the spacing under a: a is the nearest number.
-            if (distance > 25) return a;
-            // Exact, in units of 2^(f−151); the extra bit keeps `_round`'s shift from being negative below.
-            m <<= distance + 1;
-            n <<= 1;
-            m = (a ^ b) & SIGN == 0 ? m + n : m - n;
-            // x + (−x) is +0, only −0 + −0 is −0.
-            if (m == 0) return a & b & SIGN;
-            // Without much cancellation the bit length is within 2 of the larger operand's.
-            uint256 top = m >> (distance + 23);
-            if (top == 0) return _normalize(a & SIGN, m, f - 2);
-            return _round(a & SIGN, m, f - 2, distance + 23 + _smallBitLength(top));
+            if lt(and(a, MAGNITUDE), and(b, MAGNITUDE)) {
+                let swapped := a
+                a := b
+                b := swapped
+            }
+            let e := and(shr(23, a), 0xff)
+            let f := and(shr(23, b), 0xff)
+            // Exact, in units of 2^(e−177): more than 27 places below, b is shifted out, and a is the nearest number.
+            let m := shl(sub(add(27, f), e), or(and(b, FRACTION), HIDDEN))
+            if and(xor(a, b), SIGN) { m := sub(0, m) }
+            m := add(m, shl(27, or(and(a, FRACTION), HIDDEN)))
+            // Without much cancellation the sum has 50, 51 or 52 bits (length 1, 2 or 3); shift it to 52, keep 24.
+            let length := byte(shr(49, m), BIT_LENGTHS)
+            m := shl(sub(3, length), m)
+            let field := sub(add(e, length), 3)
+            bits := add(shl(23, field), shr(28, add(m, add(0x7ffffff, and(shr(28, m), 1)))))
+            bits := or(bits, and(a, SIGN))
+            usual := and(lt(field, 254), lt(0, mul(f, length)))
         }
+        if (!usual) bits = _addAny(a, b);
     }
 
     function sub(uint256 a, uint256 b) internal pure returns (uint256) {
         return add(a, b ^ SIGN);
     }
 
-    function mul(uint256 a, uint256 b) internal pure returns (uint256) {
-        unchecked {
-            (uint256 m, uint256 e) = _unpack(a);
-            (uint256 n, uint256 f) = _unpack(b);
-            m *= n; // exact, in units of 2^(e+f−300)
-            // Two normal significands have a product of 47 or 48 bits; anything shorter is zero or comes of a denormal.
-            uint256 top = m >> 46;
-            if (top == 0) return _normalize((a ^ b) & SIGN, m, e + f - 151);
-            return _round((a ^ b) & SIGN, m, e + f - 151, 46 + _smallBitLength(top));
+    function mul(uint256 a, uint256 b) internal pure returns (uint256 bits) {
+        bool usual;
+        assembly ("memory-safe") {
+            let e := and(shr(23, a), 0xff)
+            let f := and(shr(23, b), 0xff)
+            // Exact, in units of 2^(e+f−300): 47 or 48 bits; shift to 48, keep 24.
+            let m := mul(or(and(a, FRACTION), HIDDEN), or(and(b, FRACTION), HIDDEN))
+            let short := iszero(shr(47, m))
+            m := shl(short, m)
+            let field := sub(add(e, f), add(127, short))
+            bits := add(shl(23, field), shr(24, add(m, add(0x7fffff, and(shr(24, m), 1)))))
+            bits := or(bits, and(xor(a, b), SIGN))
+            usual := and(lt(field, 254), lt(0, mul(e, f)))
         }
+        if (!usual) bits = _mulAny(a, b);
     }
 
     /// @dev x / 0 is a zero; admission excludes it.
-    function div(uint256 a, uint256 b) internal pure returns (uint256) {
-        unchecked {
-            (uint256 m, uint256 e) = _unpack(a);
-            (uint256 n, uint256 f) = _unpack(b);
-            m <<= 64;
-            uint256 quotient;
-            uint256 sticky;
-            assembly ("memory-safe") {
-                quotient := div(m, n)
-                sticky := iszero(iszero(mod(m, n)))
-            }
-            // At least 40 bits of quotient, then the sticky bit: in units of 2^(e−f−65).
-            m = (quotient << 1) | sticky;
-            // The quotient of two normal significands has 64 or 65 bits.
-            uint256 top = m >> 64;
-            if (top == 0 || top > 3) return _normalize((a ^ b) & SIGN, m, e - f + 84);
-            return _round((a ^ b) & SIGN, m, e - f + 84, 64 + _smallBitLength(top));
+    function div(uint256 a, uint256 b) internal pure returns (uint256 bits) {
+        bool usual;
+        assembly ("memory-safe") {
+            let e := and(shr(23, a), 0xff)
+            let f := and(shr(23, b), 0xff)
+            // In units of 2^(e−f−48): 48 or 49 bits, the last one sticky; shift to 49, keep 24.
+            let m := shl(48, or(and(a, FRACTION), HIDDEN))
+            let n := or(and(b, FRACTION), HIDDEN)
+            m := or(div(m, n), lt(0, mod(m, n)))
+            let short := iszero(shr(48, m))
+            m := shl(short, m)
+            let field := sub(sub(add(e, 126), f), short)
+            bits := add(shl(23, field), shr(25, add(m, add(0xffffff, and(shr(25, m), 1)))))
+            bits := or(bits, and(xor(a, b), SIGN))
+            usual := and(lt(field, 254), lt(0, mul(e, f)))
         }
+        if (!usual) bits = _divAny(a, b);
     }
 
     /// @dev The sign of a is ignored but for a zero; admission excludes negative numbers.
@@ -100,10 +109,8 @@ library Softfloat32 {
                 root := sub(root, gt(mul(root, root), m)) // rounded down
                 sticky := lt(mul(root, root), m)
             }
-            m = (root << 1) | sticky;
-            // Units of 2^((e − odd − 180)/2 − 1); e may be negative, so halve after making it positive.
-            uint256 q = ((e - odd + 1024) >> 1) - 512 - 90 - 1 + 149;
-            return _round(0, m, q, 27 + _smallBitLength(m >> 27));
+            // (e − odd − 180) / 2 may be negative: halve it after adding 1024.
+            return _round(0, (root << 1) | sticky, ((e - odd + 844) >> 1) - 512 - 1 + 149);
         }
     }
 
@@ -169,9 +176,16 @@ library Softfloat32 {
 
     /// @notice The number nearest to an integer.
     /// @param n Within i64.
-    function fromInt(int256 n) internal pure returns (uint256) {
+    function fromInt(int256 n) internal pure returns (uint256 bits) {
         unchecked {
-            return n < 0 ? _normalize(SIGN, uint256(-n), 149) : _normalize(0, uint256(n), 149);
+            uint256 m = n < 0 ? uint256(-n) : uint256(n);
+            if (m == 0) return 0;
+            uint256 length = _bitLength(m);
+            assembly ("memory-safe") {
+                m := shl(sub(64, length), m) // 64 bits; keep 24
+                bits := add(shl(23, add(length, 125)), shr(40, add(m, add(0x7fffffffff, and(shr(40, m), 1)))))
+                bits := or(bits, shl(31, slt(n, 0)))
+            }
         }
     }
 
@@ -186,6 +200,43 @@ library Softfloat32 {
         }
     }
 
+    /// @dev a + b for all operands, without the assumptions of `add`.
+    function _addAny(uint256 a, uint256 b) private pure returns (uint256) {
+        unchecked {
+            if (a & MAGNITUDE < b & MAGNITUDE) (a, b) = (b, a);
+            (uint256 m, uint256 e) = _unpack(a);
+            (uint256 n, uint256 f) = _unpack(b);
+            // b lies below a quarter of the spacing under a: a is the nearest number.
+            if (e - f > 25) return a;
+            m <<= e - f; // in units of 2^(f−150)
+            m = (a ^ b) & SIGN == 0 ? m + n : m - n;
+            // x + (−x) is +0; only −0 + −0 is −0.
+            return m == 0 ? a & b & SIGN : _round(a & SIGN, m, f - 1);
+        }
+    }
+
+    /// @dev a · b for all operands.
+    function _mulAny(uint256 a, uint256 b) private pure returns (uint256) {
+        unchecked {
+            (uint256 m, uint256 e) = _unpack(a);
+            (uint256 n, uint256 f) = _unpack(b);
+            return _round((a ^ b) & SIGN, m * n, e + f - 151);
+        }
+    }
+
+    /// @dev a / b for all operands.
+    function _divAny(uint256 a, uint256 b) private pure returns (uint256) {
+        unchecked {
+            (uint256 m, uint256 e) = _unpack(a);
+            (uint256 n, uint256 f) = _unpack(b);
+            assembly ("memory-safe") {
+                m := shl(64, m)
+                m := or(shl(1, div(m, n)), lt(0, mod(m, n))) // at least 40 bits, then a sticky one
+            }
+            return _round((a ^ b) & SIGN, m, e - f + 84);
+        }
+    }
+
     /// @dev Significand and exponent of the magnitude: m·2^(e−150).
     function _unpack(uint256 a) private pure returns (uint256 m, uint256 e) {
         assembly ("memory-safe") {
@@ -196,21 +247,15 @@ library Softfloat32 {
         }
     }
 
-    /// @dev M·2^(q−149) with the sign, M of any length up to 230 bits.
-    function _normalize(uint256 sign, uint256 m, uint256 q) private pure returns (uint256) {
-        unchecked {
-            if (m == 0) return sign;
-            // 24 zero bits below, so that `_round` never has to shift left.
-            return _round(sign, m << 24, q - 24, _bitLength(m) + 24);
-        }
-    }
-
-    /// @dev M·2^(q−149) with the sign, rounded to the nearest number, ties to even.
-    /// @param length The bit length of M, at least 24.
-    function _round(uint256 sign, uint256 m, uint256 q, uint256 length) private pure returns (uint256 bits) {
+    /// @dev m·2^(q−149) with the sign, rounded to the nearest number, ties to even; m is below 2^230.
+    function _round(uint256 sign, uint256 m, uint256 q) private pure returns (uint256 bits) {
+        if (m == 0) return sign;
+        uint256 length = _bitLength(m);
         assembly ("memory-safe") {
+            m := shl(24, m) // never fewer than 24 bits, so that none has to be added
+            q := sub(q, 24)
             // Keep 24 bits, or fewer where the last one would weigh less than 2^−149, the smallest denormal.
-            let cut := sub(length, 24)
+            let cut := length
             if slt(add(q, cut), 0) { cut := sub(0, q) }
             let kept := shr(cut, m)
             let lost := sub(m, shl(cut, kept))
@@ -220,13 +265,6 @@ library Softfloat32 {
             bits := add(shl(23, add(q, cut)), kept)
             if gt(bits, INFINITY) { bits := INFINITY }
             bits := or(sign, bits)
-        }
-    }
-
-    /// @dev The bit length of t in 0…7.
-    function _smallBitLength(uint256 t) private pure returns (uint256 length) {
-        assembly ("memory-safe") {
-            length := byte(t, BIT_LENGTHS)
         }
     }
 

@@ -1,0 +1,123 @@
+#!/usr/bin/env python3
+"""Compile contracts/src with the pinned solc-js into the artifacts that the package ships.
+
+Settings come from contracts/foundry.toml. Only src/ is compiled, in one run, so that tests cannot change the bytecode.
+Needs node and `npm ci --prefix contracts`.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+CONTRACTS = ROOT / "contracts"
+ARTIFACTS = ROOT / "oracle_node" / "contracts"
+MAX_RUNTIME_BYTES = 24_576
+"""EIP-170."""
+
+
+def compiler_settings() -> dict[str, Any]:
+    """solc's settings for the default profile of foundry.toml."""
+    profile = tomllib.loads((CONTRACTS / "foundry.toml").read_text())["profile"]["default"]
+    return {
+        "evmVersion": profile["evm_version"],
+        "viaIR": profile["via_ir"],
+        "optimizer": {"enabled": profile["optimizer"], "runs": profile["optimizer_runs"]},
+        "metadata": {"bytecodeHash": profile["bytecode_hash"], "appendCBOR": profile["cbor_metadata"]},
+    }
+
+
+def compile_sources() -> dict[str, Any]:
+    """solc's output for everything under contracts/src; exits with its messages on an error."""
+    sources = {
+        path.relative_to(CONTRACTS).as_posix(): {"content": path.read_text()}
+        for path in sorted((CONTRACTS / "src").rglob("*.sol"))
+    }
+    outputs = ["abi", "evm.bytecode.object", "evm.deployedBytecode.object", "evm.deployedBytecode.immutableReferences"]
+    selection = {"*": {"": ["ast"], "*": outputs}}
+    request = {
+        "language": "Solidity",
+        "sources": sources,
+        "settings": {**compiler_settings(), "outputSelection": selection},
+    }
+    command = [str(CONTRACTS / "script" / "solc"), "--standard-json"]
+    answer = subprocess.run(command, input=json.dumps(request), capture_output=True, text=True, check=True)
+    output: dict[str, Any] = json.loads(answer.stdout)
+    for message in output.get("errors", []):
+        print(message["formattedMessage"], file=sys.stderr)
+    if any(message["severity"] == "error" for message in output.get("errors", [])):
+        sys.exit(1)
+    return output
+
+
+def deployable(output: dict[str, Any]) -> list[tuple[str, str]]:
+    """(source, name) of the contracts that can be deployed: no interfaces, libraries or abstract contracts."""
+    return [
+        (source, node["name"])
+        for source, unit in sorted(output["sources"].items())
+        for node in unit["ast"]["nodes"]
+        if node["nodeType"] == "ContractDefinition" and node["contractKind"] == "contract" and not node["abstract"]
+    ]
+
+
+def build() -> dict[str, str]:
+    """File name → content of every artifact."""
+    version = subprocess.run(
+        [str(CONTRACTS / "script" / "solc"), "--version"], capture_output=True, text=True, check=True
+    ).stdout
+    output = compile_sources()
+    artifacts: dict[str, str] = {}
+    for source, name in deployable(output):
+        contract = output["contracts"][source][name]
+        runtime = contract["evm"]["deployedBytecode"]
+        size = len(runtime["object"]) // 2
+        if size > MAX_RUNTIME_BYTES:
+            sys.exit(f"{name} has {size} bytes of code, the limit is {MAX_RUNTIME_BYTES}")
+        # immutables are keyed by AST ids, which depend on the order of sources: only the places are kept
+        places = sorted(
+            (place["start"], place["length"])
+            for references in runtime.get("immutableReferences", {}).values()
+            for place in references
+        )
+        artifact = {
+            "contractName": name,
+            "sourceName": source,
+            "compiler": version.split("Version: ")[1].strip(),
+            "settings": compiler_settings(),
+            "abi": contract["abi"],
+            "bytecode": contract["evm"]["bytecode"]["object"],
+            "deployedBytecode": runtime["object"],
+            "immutablePlaces": places,
+        }
+        if f"{name}.json" in artifacts:
+            sys.exit(f"two contracts are called {name}")
+        artifacts[f"{name}.json"] = json.dumps(artifact, indent=1) + "\n"
+    return artifacts
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="compare with what is there, write nothing")
+    check = parser.parse_args().check
+    artifacts = build()
+    there = {path.name: path.read_text() for path in ARTIFACTS.glob("*.json")}
+    stale = sorted(name for name in artifacts.keys() | there.keys() if artifacts.get(name) != there.get(name))
+    if check:
+        if stale:
+            sys.exit(f"not what the sources compile to: {', '.join(stale)}; run scripts/build_contracts.py")
+        print(f"{len(artifacts)} artifacts are up to date")
+        return
+    for name in stale:
+        if name in artifacts:
+            (ARTIFACTS / name).write_text(artifacts[name])
+        else:
+            (ARTIFACTS / name).unlink()
+    print(f"{len(artifacts)} artifacts, {len(stale)} changed")
+
+
+if __name__ == "__main__":
+    main()
