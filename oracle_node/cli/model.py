@@ -1,5 +1,6 @@
 """`oracle-node model`: models as files."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,44 @@ def compare(
     engine = make_executor(loaded.tape, executor)
     with out.progress("comparing", len(samples.values)) as advance:
         out.result(compare_with_source(loaded, engine, source, samples, lambda: advance(1)))
+
+
+@model.command()
+@click.argument("directory", metavar="DIR", type=model_directory)
+@click.option(
+    "--elements", type=click.IntRange(1), default=2000, show_default=True, help="Elements to check."
+)
+@click.option(
+    "--input", "input_file", type=existing_file, default=None, help="A real input besides the random ones."
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Of the random inputs and elements.")
+@json_option
+def selftest(directory: Path, elements: int, input_file: Path | None, seed: int, out: Output) -> None:
+    """Check that numpy, ONNX Runtime and the EVM compute the same bits, on elements of every instruction."""
+    from oracle_node.bench import selftest as checks
+    from oracle_node.cli.executors import make_executor
+    from oracle_node.errors import DeterminismError
+    from oracle_node.model.directory import load_model
+
+    loaded = load_model(directory)
+    requests = checks.random_requests(loaded, 2, seed)
+    if input_file is not None:
+        requests.append(read_request(input_file, loaded))
+    engine = make_executor(loaded.tape)
+    with out.progress("checking", elements) as advance:
+        found = checks.selftest(loaded, engine, requests, elements, seed, advance)
+    out.result(
+        {
+            "elements_checked": found.elements_checked,
+            "mismatches": len(found.mismatches),
+            "by_opcode": found.by_opcode,
+            "first_mismatch": asdict(found.mismatches[0]) if found.mismatches else None,
+        }
+    )
+    if found.mismatches:
+        raise DeterminismError(
+            f"{len(found.mismatches)} of {found.elements_checked} elements differ; do not run a node here"
+        )
 
 
 @model.command()

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from oracle_node.errors import ConfigError
+from oracle_node.model.directory import load_model
 from oracle_node.model.model import Model
+from oracle_node.shipped import shipped
 
 
 def import_source(source: Path, weight_bits: int) -> Model:
@@ -19,3 +21,8 @@ def import_source(source: Path, weight_bits: int) -> Model:
             raise ConfigError(
                 f"{source}: no importer for {source.suffix or 'a file without an ending'}; give an .onnx file"
             )
+
+
+def model_or_digits(directory: Path | None) -> Model:
+    """The model of a directory, or the shipped classifier of digits, imported anew."""
+    return load_model(directory) if directory is not None else import_source(shipped().source, 15)
