@@ -14,7 +14,7 @@ from oracle_node.chain.transactions import FeePolicy, Sender
 from oracle_node.errors import TransientError
 
 
-class Crash(Exception):
+class CrashError(Exception):
     """The process died here."""
 
 
@@ -32,7 +32,7 @@ class MemoryJournal(NoJournal):
     def sign(self, intent: int, nonce: int, transaction_hash: bytes, raw: bytes) -> None:
         self.signed.append(SignedIntent(intent, "test", nonce, transaction_hash, raw))
         if self.crash_after_sign:
-            raise Crash
+            raise CrashError
 
     def settle(self, intent: int, outcome: str) -> None:
         self.settled.append(outcome)
@@ -71,7 +71,7 @@ async def test_send__crash_after_the_signature__resume_sends_it_once(
 ) -> None:
     key = chain.accounts[1]
     journal = MemoryJournal(crash_after_sign=True)
-    with pytest.raises(Crash):
+    with pytest.raises(CrashError):
         await Sender(chain.web3, key, decoder, journal).send(Call(echo, b"", label="echo"))
     assert await chain.web3.eth.get_transaction_count(key.address) == 0
     journal.crash_after_sign = False
@@ -86,7 +86,7 @@ async def test_resume__nonce_spent_elsewhere__abandoned(
 ) -> None:
     key = chain.accounts[1]
     journal = MemoryJournal(crash_after_sign=True)
-    with pytest.raises(Crash):
+    with pytest.raises(CrashError):
         await Sender(chain.web3, key, decoder, journal).send(Call(echo, b"", label="echo"))
     await Sender(chain.web3, key, decoder).send(Call(chain.accounts[2].address, b"", label="another"))
     journal.crash_after_sign = False

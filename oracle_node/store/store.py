@@ -1,0 +1,194 @@
+"""The node's memory. Chain-derived rows follow reorgs; answers, salts and signed transactions are kept for good.
+
+All methods are quick and synchronous, and are called from the event loop's thread only: one writer, no locks.
+"""
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlite_utils import Database
+
+from oracle_node.chain.follow import Head, Step
+from oracle_node.chain.journal import Call, SignedIntent
+from oracle_node.errors import ConfigError
+from oracle_node.store.migrations import migrate
+
+
+@dataclass(frozen=True)
+class StoredEvent:
+    """An event of the contracts, at its place in the chain; bytes in `body` are 0x hex."""
+
+    block: int
+    log_index: int
+    name: str
+    body: dict[str, Any]
+    request_id: bytes | None = None
+    claim_id: bytes | None = None
+    challenge_id: bytes | None = None
+
+
+@dataclass(frozen=True)
+class StoredAnswer:
+    """This node's answer to a request and the salt that its commitment hides it with."""
+
+    request_id: bytes
+    model_id: bytes
+    output: bytes = field(repr=False)
+    witness: bytes = field(repr=False)
+    salt: bytes = field(repr=False)
+    claim_id: bytes | None = None
+
+
+class Store:
+    """One SQLite file in WAL mode with full durability; also the journal of a `Sender`."""
+
+    def __init__(self, path: Path | None) -> None:
+        """Open or create the file (None: memory only); ConfigError where it cannot be used."""
+        try:
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            # autocommit: every statement is durable by itself, and `transaction` opens the others in the open
+            connection = sqlite3.connect(path or ":memory:", isolation_level=None)
+            self._database = Database(connection)
+            self._database.execute("PRAGMA journal_mode = WAL")
+            self._database.execute("PRAGMA synchronous = FULL")
+            self._database.execute("PRAGMA foreign_keys = ON")
+            migrate(self._database)
+        except (OSError, sqlite3.Error) as error:
+            raise ConfigError(f"cannot use {path} as the store: {error}") from error
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Everything inside is stored, or nothing."""
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._database.execute("ROLLBACK")
+            raise
+        self._database.execute("COMMIT")
+
+    def require_identity(self, **facts: str) -> None:
+        """Bind the file to a chain and a deployment at first use; ConfigError where it belongs to another."""
+        for key, value in facts.items():
+            row = self._one("SELECT value FROM identity WHERE key = ?", key)
+            if row is None:
+                self._database.execute("INSERT INTO identity VALUES (?, ?)", (key, value))
+            elif row[0] != value:
+                raise ConfigError(f"the store belongs to {key} {row[0]}, not {value}: use another file")
+
+    # What the chain said
+
+    def checkpoints(self) -> tuple[Head, ...]:
+        """Blocks followed so far, ascending: the cursor."""
+        rows = self._database.execute("SELECT number, hash, timestamp FROM checkpoints ORDER BY number")
+        return tuple(Head(*row) for row in rows)
+
+    def apply(self, step: Step, events: Sequence[StoredEvent]) -> None:
+        """Forget what the step rolled back, then keep its events and checkpoints, in one transaction."""
+        with self.transaction():
+            if step.rolled_back_to is not None:
+                self._database.execute("DELETE FROM events WHERE block > ?", (step.rolled_back_to,))
+            self._database.execute("DELETE FROM checkpoints")
+            self._database["checkpoints"].insert_all(
+                {"number": c.number, "hash": c.hash, "timestamp": c.timestamp} for c in step.checkpoints
+            )
+            for event in events:
+                self._insert_event(event)
+
+    def _insert_event(self, event: StoredEvent) -> None:
+        place = (event.block, event.log_index, event.name)
+        ids = (event.request_id, event.claim_id, event.challenge_id)
+        # SAFETY: replace, because a chunk may be read again after a crash between its parts
+        self._database.execute(
+            "INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (*place, *ids, json.dumps(event.body)),
+        )
+
+    def events(self, name: str | None = None, **ids: bytes) -> list[StoredEvent]:
+        """Events in chain order, of one name and with the given request_id, claim_id or challenge_id."""
+        wanted = {"name": name} | ids if name else ids
+        where = " AND ".join(f"{column} = ?" for column in wanted) or "1"
+        rows = self._database.execute(
+            "SELECT block, log_index, name, body, request_id, claim_id, challenge_id FROM events"
+            f" WHERE {where} ORDER BY block, log_index",
+            tuple(wanted.values()),
+        )
+        return [StoredEvent(*row[:3], json.loads(row[3]), *row[4:]) for row in rows]
+
+    # What only this node knows
+
+    def keep_answer(self, answer: StoredAnswer) -> None:
+        """Store an answer with its salt; must happen before the commitment is sent. The first one stays."""
+        self._database.execute(
+            "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(answer.request_id, answer.model_id, answer.output, answer.witness, answer.salt),
+                *(answer.claim_id, time.time()),
+            ),
+        )
+
+    def answer(self, request_id: bytes) -> StoredAnswer | None:
+        """The kept answer to a request."""
+        row = self._one(
+            "SELECT request_id, model_id, output, witness, salt, claim_id FROM answers WHERE request_id = ?",
+            request_id,
+        )
+        return None if row is None else StoredAnswer(*row)
+
+    def set_claim(self, request_id: bytes, claim_id: bytes) -> None:
+        """Note which claim carries the answer."""
+        self._database.execute("UPDATE answers SET claim_id = ? WHERE request_id = ?", (claim_id, request_id))
+
+    # Journal
+
+    def intend(self, sender: str, call: Call) -> int:
+        """Store what is about to be sent."""
+        cursor = self._database.execute(
+            "INSERT INTO intents (sender, label, target, data, value_wei, state, created_at)"
+            " VALUES (?, ?, ?, ?, ?, 'intended', ?)",
+            (sender, call.label, call.to, call.data, str(call.value_wei), time.time()),
+        )
+        return int(cursor.lastrowid or 0)
+
+    def sign(self, intent: int, nonce: int, transaction_hash: bytes, raw: bytes) -> None:
+        """Store the signed bytes."""
+        with self.transaction():
+            self._database.execute(
+                "INSERT OR REPLACE INTO signatures VALUES (?, ?, ?, ?)",
+                (transaction_hash, intent, nonce, raw),
+            )
+            self._database.execute("UPDATE intents SET state = 'signed' WHERE id = ?", (intent,))
+
+    def settle(self, intent: int, outcome: str) -> None:
+        """Close an intent."""
+        self._database.execute(
+            "UPDATE intents SET state = ?, settled_at = ? WHERE id = ?", (outcome, time.time(), intent)
+        )
+
+    def unsettled(self, sender: str) -> list[SignedIntent]:
+        """The newest signature of every open intent, in nonce order."""
+        rows = self._database.execute(
+            "SELECT i.id, i.label, s.nonce, s.transaction_hash, s.raw FROM intents i JOIN signatures s"
+            " ON s.rowid = (SELECT max(rowid) FROM signatures WHERE intent = i.id)"
+            " WHERE i.state = 'signed' AND i.sender = ? ORDER BY s.nonce",
+            (sender,),
+        )
+        return [SignedIntent(*row) for row in rows]
+
+    def intent_counts(self) -> dict[str, int]:
+        """How many intents are in each state."""
+        return dict(self._database.execute("SELECT state, count(*) FROM intents GROUP BY state").fetchall())
+
+    def _one(self, sql: str, *parameters: Any) -> Any:
+        return self._database.execute(sql, parameters).fetchone()

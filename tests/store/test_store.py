@@ -1,0 +1,96 @@
+"""What the store keeps, forgets and survives."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from oracle_node.chain.follow import Head, Step
+from oracle_node.chain.journal import Call
+from oracle_node.errors import ConfigError
+from oracle_node.store.migrations import MIGRATIONS
+from oracle_node.store.store import Store, StoredAnswer, StoredEvent
+
+REQUEST, CLAIM = b"\x01" * 32, b"\x02" * 32
+
+
+def head(number: int) -> Head:
+    return Head(number, number.to_bytes(32, "big"), 1000 + number)
+
+
+def event(block: int, name: str = "Requested") -> StoredEvent:
+    return StoredEvent(block, 0, name, {"fee": 3}, request_id=REQUEST)
+
+
+def test_apply__step_with_rollback__drops_newer_events_only(tmp_path: Path) -> None:
+    store = Store(tmp_path / "node.db")
+    store.apply(Step(None, (), (head(1), head(3)), head(3)), [event(1), event(3)])
+    store.apply(Step(1, (), (head(1), head(4)), head(4)), [event(2)])
+    assert [e.block for e in store.events("Requested", request_id=REQUEST)] == [1, 2]
+    assert store.checkpoints() == (head(1), head(4))
+
+
+def test_apply__failure_inside__nothing_changed(tmp_path: Path) -> None:
+    store = Store(tmp_path / "node.db")
+    store.apply(Step(None, (), (head(1),), head(1)), [event(1)])
+    unstorable = StoredEvent(2, 0, "Requested", {"fee": object()})
+    with pytest.raises(TypeError):
+        store.apply(Step(0, (), (head(2),), head(2)), [unstorable])
+    assert store.events() == [event(1)]
+    assert store.checkpoints() == (head(1),)
+
+
+def test_keep_answer__reopened_after_a_second_answer__first_salt_is_still_there(tmp_path: Path) -> None:
+    store = Store(tmp_path / "node.db")
+    first = StoredAnswer(REQUEST, b"m" * 32, b"out", b"wit", b"s" * 32)
+    store.keep_answer(first)
+    store.keep_answer(StoredAnswer(REQUEST, b"m" * 32, b"out", b"wit", b"t" * 32))
+    store.close()
+    reopened = Store(tmp_path / "node.db")
+    assert reopened.answer(REQUEST) == first
+    reopened.set_claim(REQUEST, CLAIM)
+    kept = reopened.answer(REQUEST)
+    assert kept is not None
+    assert kept.claim_id == CLAIM
+
+
+def test_unsettled__replaced_and_settled_intents__newest_signature_of_the_open_one(tmp_path: Path) -> None:
+    store = Store(tmp_path / "node.db")
+    call = Call("0x" + "ab" * 20, b"\x01", 5, "reveal")
+    done, open_, unsent = (store.intend("me", call) for _ in range(3))
+    store.sign(done, 0, b"a" * 32, b"raw0")
+    store.settle(done, "mined")
+    store.sign(open_, 1, b"b" * 32, b"raw1")
+    store.sign(open_, 1, b"c" * 32, b"raw1 with more fee")
+    assert unsent == 3
+    assert [(i.intent, i.nonce, i.raw) for i in store.unsettled("me")] == [(open_, 1, b"raw1 with more fee")]
+    assert store.unsettled("other") == []
+    assert store.intent_counts() == {"mined": 1, "signed": 1, "intended": 1}
+
+
+def test_store__opened_twice__migrated_once(tmp_path: Path) -> None:
+    Store(tmp_path / "node.db").close()
+    Store(tmp_path / "node.db").close()
+    version = sqlite3.connect(tmp_path / "node.db").execute("PRAGMA user_version").fetchone()[0]
+    assert version == len(MIGRATIONS)
+
+
+def test_store__newer_schema__refused(tmp_path: Path) -> None:
+    Store(tmp_path / "node.db").close()
+    sqlite3.connect(tmp_path / "node.db").execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    with pytest.raises(ConfigError, match="upgrade"):
+        Store(tmp_path / "node.db")
+
+
+def test_store__not_a_database__refused(tmp_path: Path) -> None:
+    (tmp_path / "node.db").write_text("no database at all, only some text of a hundred bytes" * 3)
+    with pytest.raises(ConfigError, match=r"node\.db"):
+        Store(tmp_path / "node.db")
+
+
+def test_require_identity__another_chain__refused(tmp_path: Path) -> None:
+    store = Store(tmp_path / "node.db")
+    store.require_identity(chain_id="1", oracle="0xaa")
+    store.require_identity(chain_id="1", oracle="0xaa")
+    with pytest.raises(ConfigError, match="chain_id 1, not 2"):
+        store.require_identity(chain_id="2", oracle="0xaa")
