@@ -1,0 +1,149 @@
+"""Importing float32 ONNX networks: every operator is lowered to the tape's seven instructions.
+
+Sums become exact integer sums of quantised values, everything else single binary32 operations; nothing is calibrated. Not
+here: what instructions mean (`oracle_node.tape`), how a tape is stored.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from oracle_node.errors import AdmissionError, ModelError
+from oracle_node.importers.imported import ImportedModel, TensorInfo, count_names
+from oracle_node.importers.onnx.graph import Graph, GraphNode, load
+from oracle_node.importers.onnx.lowering import Lowering
+from oracle_node.importers.onnx.node import Node
+from oracle_node.importers.onnx.operators import HANDLERS
+from oracle_node.importers.onnx.tensor import Tensor
+from oracle_node.tape.builder import TapeBuilder
+from oracle_node.tape.instruction import DEFAULT_STEP_BOUND, Source
+from oracle_node.tape.types import DType, SourceKind
+
+DEFAULT_FLOAT_RANGE = (-(2.0**20), 2.0**20)
+"""What float inputs are clamped to unless the importer is told otherwise."""
+_SHARED_OPERATIONS = 8
+"""A tensor that several nodes read is materialised if it takes more operations than this to recompute."""
+
+Progress = Callable[[int, int], None]
+
+
+def import_onnx(
+    path: Path,
+    *,
+    weights: Literal[8, 15] = 15,
+    input_range: tuple[float, float] | None = None,
+    outputs: tuple[str, ...] | None = None,
+    step_bound: int = DEFAULT_STEP_BOUND,
+    progress: Progress | None = None,
+) -> ImportedModel:
+    """The network in an ONNX file as a tape with `weights`-bit weights.
+
+    Inputs are clamped to `input_range` (default ±2^20 for floats). The answer is the network's outputs, or those named in
+    `outputs`, one after another. `progress(done, total)` is called after every node. ModelError names the file's or the
+    node's fault, AdmissionError the node for which no proof was found.
+    """
+    graph = load(Path(path), outputs)
+    length = sum(info.elements for info in graph.inputs)
+    if len({info.dtype for info in graph.inputs}) > 1:
+        raise ModelError(f"{path}: its inputs have different types; only inputs of one type can be joined")
+    request = Source(DType.of(np.empty(0, graph.inputs[0].dtype)), length, length)
+    low = Lowering(TapeBuilder(request, step_bound=step_bound), weights)
+    tensors = _inputs(low.b, graph, input_range)
+    tensors.update({name: Tensor.constant(data) for name, data in graph.constants.items()})
+    readers = Counter(name for node in graph.nodes for name in node.inputs) + Counter(graph.outputs)
+    for done, node in enumerate(graph.nodes, 1):
+        _lower(low, graph.opset, node, tensors, readers)
+        if progress is not None:
+            progress(done, len(graph.nodes))
+    options = {"weights": weights, "input_range": input_range, "outputs": outputs}
+    return _finished(low, graph, [_known(tensors, name, "the network's output") for name in graph.outputs], options)
+
+
+def _inputs(b: TapeBuilder, graph: Graph, input_range: tuple[float, float] | None) -> dict[str, Tensor]:
+    """The network's inputs, one after another in the request."""
+    source = b.sources[SourceKind.REQUEST]
+    if input_range is None:
+        low, high = DEFAULT_FLOAT_RANGE if source.dtype is DType.F32 else _integer_range(source.dtype)
+    else:
+        low, high = input_range
+    if len(graph.inputs) == 1:
+        info = graph.inputs[0]
+        view = b.input(SourceKind.REQUEST, info.shape, low, high)
+        return {info.name: Tensor.of_view(view, b.interval(view), np.dtype(info.dtype))}
+    whole, start, tensors = b.input(SourceKind.REQUEST, (source.max_elements,), low, high), 0, {}
+    for info in graph.inputs:
+        view = whole.slice(0, start, info.elements).reshape(*info.shape)
+        tensors[info.name] = Tensor.of_view(view, b.interval(view), np.dtype(info.dtype))
+        start += info.elements
+    return tensors
+
+
+def _integer_range(dtype: DType) -> tuple[int, int]:
+    low, high = dtype.bounds
+    return max(low, -(2**31)), min(high, 2**31 - 1)
+
+
+def _lower(
+    low: Lowering, opset: int, node: GraphNode, tensors: dict[str, Tensor], readers: Mapping[str, int]
+) -> None:
+    """Lower one node and name its results; errors name the node."""
+    label = f"{node.operator} node '{node.name}'"
+    handler = HANDLERS.get(node.operator)
+    if handler is None:
+        raise ModelError(f"{label}: this operator cannot be imported; {_advice(node.operator)}")
+    inputs = tuple(_known(tensors, name, label) if name else None for name in node.inputs)
+    try:
+        with low.b.scope(node.name):
+            call = Node(node.operator, node.name, opset, inputs, node.attributes, sum(map(bool, node.outputs)))
+            for name, result in zip(filter(None, node.outputs), handler(low, call), strict=True):
+                shared = readers[name] > 1
+                tensors[name] = low.compact(result, _SHARED_OPERATIONS) if shared else result
+    except AdmissionError as error:
+        raise AdmissionError(f"{label}: {error}") from None
+    except (ModelError, ValueError) as error:
+        raise ModelError(f"{label}: {error}") from None
+
+
+def _advice(operator: str) -> str:
+    if "Quant" in operator or operator.endswith("Integer"):
+        return "import the float32 network instead: it is quantised here"
+    return f"rewrite it with the supported ones ({', '.join(sorted(HANDLERS))}), or cut it off with outputs="
+
+
+def _known(tensors: Mapping[str, Tensor], name: str, reader: str) -> Tensor:
+    if name not in tensors:
+        raise ModelError(f"{reader} reads {name!r}, which nothing before it computes: the file may be cut short")
+    return tensors[name]
+
+
+def _finished(
+    low: Lowering, graph: Graph, answers: Sequence[Tensor], options: Mapping[str, object]
+) -> ImportedModel:
+    """The tape that answers the outputs, row-major, joined where there are several."""
+    types = {answer.dtype for answer in answers}
+    if len(types) > 1:
+        raise ModelError(f"the outputs {', '.join(graph.outputs)} have different types: choose some of one type with outputs=")
+    logical = types.pop()
+    if all(answer.is_constant for answer in answers):
+        raise ModelError("the outputs do not depend on the input")
+    stored = DType.U8 if logical == np.bool_ else DType.of(np.empty(0, logical))
+    with low.b.scope("answer"):
+        views = [low.contiguous(low.leaf(a) if a.is_constant else a) for a in answers]
+        views = [v if v.dtype is stored else low.b.map(lambda x: x, v, dtype=stored) for v in views]
+        joined = views[0] if len(views) == 1 else low.b.concat([v.reshape(a.size) for v, a in zip(views, answers, strict=True)], 0)
+        tape = low.b.finish(joined)
+    infos = tuple(TensorInfo(name, a.shape, stored.numpy.name) for name, a in zip(graph.outputs, answers, strict=True))
+    elements = sum(info.elements for info in infos)
+    sources = (tape.sources[0], Source(stored, elements, elements), Source())
+    return ImportedModel(
+        tape=replace(tape, sources=sources),
+        inputs=graph.inputs,
+        answers=infos,
+        source_sha256=graph.sha256,
+        options=dict(options),
+        operators=count_names([node.operator for node in graph.nodes]),
+    )

@@ -1,0 +1,167 @@
+"""Elementwise expressions over views, not yet written to a tape: what an importer fuses into one MAP or REDUCE.
+
+An expression is a small graph: leaves are views broadcast to the expression's shape, numbers are immediates, every other node
+applies a scalar function. Moving data (transpose, slice, reshape) moves the leaves. Not here: when to emit (`lowering`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from oracle_node.tape.affine import Affine
+from oracle_node.tape.expression import Number, Scalar, ScalarFunction
+from oracle_node.tape.interval import Interval
+from oracle_node.tape.types import Kind
+from oracle_node.tape.view import View
+
+Dims = tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Leaf:
+    """A tensor of the tape, read through a view of the expression's shape."""
+
+    view: View
+    interval: Interval
+
+    @property
+    def kind(self) -> Kind:
+        return self.view.dtype.kind
+
+
+@dataclass(frozen=True, eq=False)
+class Immediate:
+    """A number inside the scalar program."""
+
+    value: Number
+
+    @property
+    def interval(self) -> Interval:
+        return Interval(self.value, self.value)
+
+    @property
+    def kind(self) -> Kind:
+        return "float" if isinstance(self.value, float) else "int"
+
+
+@dataclass(frozen=True, eq=False)
+class Apply:
+    """A scalar function of other expressions, and the interval of its result."""
+
+    function: ScalarFunction
+    arguments: "tuple[Expression, ...]"
+    interval: Interval
+
+    @property
+    def kind(self) -> Kind:
+        return self.interval.kind
+
+
+Expression = Leaf | Immediate | Apply
+
+
+def leaves(expression: Expression) -> list[View]:
+    """The distinct views an expression reads, in the order of first use."""
+    found: dict[View, None] = {}
+    seen: set[int] = set()
+    todo = [expression]
+    while todo:
+        node = todo.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, Leaf):
+            found[node.view] = None
+        elif isinstance(node, Apply):
+            todo += reversed(node.arguments)
+    return list(found)
+
+
+def scalar_function(expression: Expression, views: list[View]) -> ScalarFunction:
+    """The expression as a function of one scalar a view; every node is computed once."""
+
+    def function(*scalars: Scalar) -> Scalar | Number:
+        known: dict[int, Scalar | Number] = {}
+
+        def value(node: Expression) -> Scalar | Number:
+            if id(node) not in known:
+                if isinstance(node, Leaf):
+                    known[id(node)] = scalars[views.index(node.view)]
+                elif isinstance(node, Immediate):
+                    known[id(node)] = node.value
+                else:
+                    known[id(node)] = node.function(*map(value, node.arguments))
+            return known[id(node)]
+
+        return value(expression)
+
+    return function
+
+
+def map_leaves(expression: Expression, move: Callable[[View], View]) -> Expression:
+    """The expression with every leaf's view moved."""
+    known: dict[int, Expression] = {}
+
+    def moved(node: Expression) -> Expression:
+        if id(node) not in known:
+            if isinstance(node, Leaf):
+                known[id(node)] = Leaf(move(node.view), node.interval)
+            elif isinstance(node, Apply):
+                known[id(node)] = Apply(node.function, tuple(map(moved, node.arguments)), node.interval)
+            else:
+                known[id(node)] = node
+        return known[id(node)]
+
+    return moved(expression)
+
+
+def strides_of(view: View) -> Dims:
+    """The strides of a view of fixed shape."""
+    return tuple(s.constant for s in view.strides)
+
+
+def memory_order(views: list[View]) -> Dims:
+    """The axes from the outermost to the innermost in memory, judged by the view that spans most elements."""
+
+    def spanned(view: View) -> int:
+        total = 1
+        for dimension, stride in zip(view.dims, strides_of(view), strict=True):
+            total *= dimension if stride else 1
+        return total
+
+    main = max(views, key=spanned)
+    strides = strides_of(main)
+    # a broadcast axis goes outside: nothing is near anything along it
+    return tuple(sorted(range(main.rank), key=lambda a: (strides[a] != 0, -abs(strides[a]))))
+
+
+def reshaped_view(view: View, shape: Dims) -> View | None:
+    """The same elements in the same order as a view of another shape; None where no strides can express it."""
+    old = [(d, s) for d, s in zip(view.dims, strides_of(view), strict=True) if d != 1]
+    new = [(axis, d) for axis, d in enumerate(shape) if d != 1]
+    strides = [0] * len(shape)
+    i = j = 0
+    while i < len(old) and j < len(new):
+        old_end, new_end = i + 1, j + 1
+        old_size, new_size = old[i][0], new[j][1]
+        while old_size != new_size:
+            if new_size < old_size:
+                new_size *= new[new_end][1]
+                new_end += 1
+            else:
+                old_size *= old[old_end][0]
+                old_end += 1
+        if any(old[k][1] != old[k + 1][0] * old[k + 1][1] for k in range(i, old_end - 1)):
+            return None
+        stride = old[old_end - 1][1]
+        for axis, dimension in reversed(new[j:new_end]):
+            strides[axis] = stride
+            stride *= dimension
+        i, j = old_end, new_end
+    return View(
+        view.ref,
+        view.dtype,
+        view.tensor_shape,
+        tuple(Affine(d) for d in shape),
+        tuple(Affine(s) for s in strides),
+        view.offset,
+    )

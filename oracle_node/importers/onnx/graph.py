@@ -1,0 +1,131 @@
+"""An ONNX file as plain data: nodes, constants, inputs and outputs, with every doubt about the file settled here."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import numpy_helper
+
+from oracle_node.errors import ModelError
+from oracle_node.importers.imported import TensorInfo
+from oracle_node.tape.types import Array
+
+OPSETS = range(7, 25)
+_TENSOR_TYPES = {1: "float32", 2: "uint8", 3: "int8", 5: "int16", 6: "int32", 7: "int64"}
+
+
+@dataclass(frozen=True)
+class GraphNode:
+    """One operator application; inputs are names, empty where left out."""
+
+    operator: str
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network: `nodes` in order, only those that the outputs need."""
+
+    opset: int
+    nodes: tuple[GraphNode, ...]
+    constants: dict[str, Array]
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[str, ...]
+    sha256: str
+
+
+def load(path: Path, outputs: tuple[str, ...] | None = None) -> Graph:
+    """The network in an ONNX file; ModelError in one line where it is none, or one that cannot be read."""
+    try:
+        content = path.read_bytes()
+        model = onnx.load(path)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
+    except (DecodeError, ValueError, onnx.checker.ValidationError):
+        raise ModelError(f"{path}: is not an ONNX file, or is cut short") from None
+    if not model.graph.node or not model.graph.output:
+        raise ModelError(f"{path}: is not an ONNX file, or holds no network")
+    constants = {i.name: _array(i, f"constant {i.name}") for i in model.graph.initializer}
+    names = {o.name for o in model.graph.output}
+    wanted = outputs or tuple(o.name for o in model.graph.output)
+    if missing := [name for name in wanted if name not in names]:
+        raise ModelError(f"{path}: has no output {missing[0]}; its outputs are {', '.join(sorted(names))}")
+    nodes = _needed([_node(n) for n in model.graph.node], wanted)
+    used = {name for n in nodes for name in n.inputs} | set(wanted)
+    inputs = [i for i in model.graph.input if i.name not in constants and i.name in used]
+    if not inputs:
+        raise ModelError(f"{path}: its outputs depend on no input")
+    return Graph(
+        opset=_opset(path, model),
+        nodes=nodes,
+        constants=constants,
+        inputs=tuple(_input(i) for i in inputs),
+        outputs=wanted,
+        sha256=hashlib.sha256(content).hexdigest(),
+    )
+
+
+def _opset(path: Path, model: onnx.ModelProto) -> int:
+    versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
+    if not versions or versions[0] not in OPSETS:
+        have = versions[0] if versions else "none"
+        raise ModelError(
+            f"{path}: opset {have} is not supported (only {OPSETS[0]} to {OPSETS[-1]}): "
+            "convert it with onnx.version_converter"
+        )
+    return int(versions[0])
+
+
+def _array(proto: onnx.TensorProto, what: str) -> Array:
+    try:
+        return np.asarray(numpy_helper.to_array(proto))
+    except (ValueError, TypeError, OSError) as error:
+        raise ModelError(f"{what} cannot be read ({' '.join(str(error).split())}): the file may be damaged") from None
+
+
+def _node(proto: onnx.NodeProto) -> GraphNode:
+    name = proto.name or (proto.output[0] if proto.output else "")
+    attributes: dict[str, Any] = {}
+    for attribute in proto.attribute:
+        value = onnx.helper.get_attribute_value(attribute)
+        if isinstance(value, onnx.TensorProto):
+            value = _array(value, f"attribute {attribute.name} of {name}")
+        attributes[attribute.name] = value
+    operator = proto.op_type if proto.domain in ("", "ai.onnx") else f"{proto.domain}.{proto.op_type}"
+    return GraphNode(operator, name, tuple(proto.input), tuple(proto.output), attributes)
+
+
+def _needed(nodes: list[GraphNode], outputs: tuple[str, ...]) -> tuple[GraphNode, ...]:
+    needed, kept = set(outputs), []
+    for node in reversed(nodes):
+        if needed.intersection(node.outputs):
+            needed.update(node.inputs)
+            kept.append(node)
+    return tuple(reversed(kept))
+
+
+def _input(proto: onnx.ValueInfoProto) -> TensorInfo:
+    """An input's type and shape; a symbolic or absent batch dimension is 1."""
+    tensor = proto.type.tensor_type
+    if tensor.elem_type not in _TENSOR_TYPES:
+        kind = onnx.TensorProto.DataType.Name(tensor.elem_type)
+        raise ModelError(f"input {proto.name} is {kind}: only float32 and integers up to 64 bits are supported")
+    shape = []
+    for axis, dimension in enumerate(tensor.shape.dim):
+        size = dimension.dim_value
+        if size < 1:
+            if axis > 0:
+                raise ModelError(
+                    f"dimension {axis} of input {proto.name} is not fixed: "
+                    "fix it with onnxruntime.tools.make_dynamic_shape_fixed"
+                )
+            size = 1
+        shape.append(int(size))
+    return TensorInfo(proto.name, tuple(shape), _TENSOR_TYPES[tensor.elem_type])

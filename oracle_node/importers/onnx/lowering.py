@@ -1,0 +1,361 @@
+"""Writing a network's tensors to a tape: what is fused, what is materialised, and in which layout.
+
+Elementwise work stays an expression until a product, a reduction or a gather needs it in memory, a second node reads it, or it
+outgrows one instruction. Not here: reductions and products (`reductions`, `products`), the operators (`operators`).
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from math import ldexp
+
+import numpy as np
+
+from oracle_node.errors import AdmissionError, ModelError
+from oracle_node.importers.onnx.expression import (
+    Apply,
+    Dims,
+    Expression,
+    Immediate,
+    Leaf,
+    leaves,
+    map_leaves,
+    memory_order,
+    reshaped_view,
+    scalar_function,
+)
+from oracle_node.importers.onnx.tensor import Scaling, Tensor
+from oracle_node.tape import interval as iv
+from oracle_node.tape.affine import Affine
+from oracle_node.tape.builder import TapeBuilder
+from oracle_node.tape.expression import Number, Scalar, ScalarFunction, record
+from oracle_node.tape.instruction import MAX_OPERANDS
+from oracle_node.tape.interval import Interval, RangeError
+from oracle_node.tape.scalar import MAX_OPERATIONS
+from oracle_node.tape.types import Array, DType
+from oracle_node.tape.view import View
+
+LIMIT = 2.0**60
+"""No float tensor's values are let beyond this: a clamp that no real activation reaches keeps every interval finite."""
+FACTOR_LIMIT = 2.0**40
+"""The largest scale of quantised activations; beyond it their product saturates."""
+F32 = np.dtype(np.float32)
+I64 = np.dtype(np.int64)
+
+
+class Lowering:
+    """One tape in the making; the operators call it."""
+
+    def __init__(self, builder: TapeBuilder, weights: int) -> None:
+        self.b = builder
+        self.weight_bits = weights
+        self._plain: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def apply(
+        self, function: ScalarFunction, *arguments: Tensor | Number, dtype: "np.dtype[np.generic]" = F32
+    ) -> Tensor:
+        """`function` of scalars, elementwise over the broadcast arguments; arguments are materialised where it outgrows a MAP."""
+        tensors = [a if isinstance(a, Tensor) else Tensor.constant(np.asarray(a, _number_type(a))) for a in arguments]
+        tensors = [self._expressed(t) for t in tensors]
+        if all(isinstance(t.expression, Immediate) for t in tensors):
+            tensors[0] = self.materialise(tensors[0])
+        while True:
+            result = self._combine(function, self._aligned(tensors), dtype)
+            if _fits(result.expression):
+                return result
+            costs = [_operations(t.expression) for t in tensors]
+            heaviest = max(range(len(tensors)), key=lambda i: costs[i])
+            if costs[heaviest] == 0:
+                raise ModelError("one step of this operator has more than 64 operations or 8 operands")
+            whole = tensors[heaviest]
+            written = self.materialise(whole)
+            tensors = [written if t is whole else t for t in tensors]
+
+    def scaled(self, x: Tensor, scale: "Array | float", shift: "Array | float" = 0.0) -> Tensor:
+        """x·scale + shift with constants (broadcast over x), merged with what is pending; x is f32."""
+        a, c = np.asarray(scale, np.float64), np.asarray(shift, np.float64)
+        if not (np.isfinite(a).all() and np.isfinite(c).all()):
+            raise ModelError("a constant factor or summand is not finite")
+        if x.is_reshaped and max(a.size, c.size) > 1:
+            x = self.settled(x)
+        if x.is_constant:
+            x = self._expressed(x)
+        a, c = (v.reshape(()) if v.size == 1 else v.reshape((1,) * (x.rank - v.ndim) + v.shape) for v in (a, c))
+        pending = x.scaling or Scaling(np.float64(1), np.float64(0))
+        return Tensor(x.shape, x.dtype, None, x.expression, x.axes, pending.then(a, c))
+
+    def rescaled(self, x: Tensor, scale: Array, factor: Tensor) -> Tensor:
+        """x·(factor·scale), pending: `factor` is one value a row or tensor (at most FACTOR_LIMIT), x has nothing pending."""
+        pending = Scaling(scale, np.float64(0), self._aligned_to(self._expressed(factor), x.axes))
+        return Tensor(x.shape, F32, None, x.expression, x.axes, pending)
+
+    def frozen(self, x: Tensor) -> Tensor:
+        """x with its pending scaling written into the expression; constants become leaves."""
+        return self._expressed(x)
+
+    def settled(self, x: Tensor) -> Tensor:
+        """x without anything pending that stands in the way of moving it: constants pass through."""
+        if x.is_constant:
+            return x
+        x = self._expressed(x)
+        return self.materialise(x) if x.is_reshaped else x
+
+    def materialise(self, x: Tensor, order: Sequence[int] | None = None) -> Tensor:
+        """x as one tensor of the tape, its axes in `order` in memory (outermost first; by default as its operands lie)."""
+        x = self._expressed(x)
+        if isinstance(x.expression, Immediate):
+            return self.filled(np.asarray(x.expression.value, x.dtype), x.shape)
+        if x.is_reshaped:
+            view = reshaped_view(self._write(x.expression, x.axes, range(len(x.axes))), x.shape)
+            assert view is not None
+        else:
+            views = leaves(x.expression)
+            view = self._write(x.expression, x.shape, order if order is not None else memory_order(views))
+        return Tensor.of_view(view, self.b.interval(view), x.dtype)
+
+    def contiguous(self, x: Tensor) -> View:
+        """x as a row-major tensor of its own shape."""
+        x = self.settled(x)
+        return self.only_view(self.materialise(x, range(x.rank)))
+
+    def compact(self, x: Tensor, operations: int) -> Tensor:
+        """x, materialised if recomputing it takes more than that many scalar operations."""
+        if x.is_constant:
+            return x
+        if x.scaling is None and isinstance(x.expression, Leaf):
+            return x
+        x = self._expressed(x)
+        return self.materialise(x) if _operations(x.expression) > operations else x
+
+    def only_view(self, x: Tensor) -> View:
+        """The view of a materialised tensor."""
+        assert isinstance(x.expression, Leaf)
+        return x.expression.view
+
+    def leaf(self, x: Tensor) -> Tensor:
+        """x in the tape's memory, read through whatever view it has."""
+        if x.data is not None:
+            view = self.b.const(np.ascontiguousarray(_narrow(x.data))) if x.size > 1 else self.filled(x.data, x.shape)
+            return view if isinstance(view, Tensor) else Tensor.of_view(view, self.b.interval(view), x.dtype)
+        x = self.settled(x)
+        return x if isinstance(x.expression, Leaf) else self.materialise(x)
+
+    def filled(self, value: Array, shape: Dims) -> Tensor:
+        """One number everywhere."""
+        view = self.b.const(_narrow(np.asarray(value).reshape(()))).broadcast_to(shape)
+        return Tensor.of_view(view, self.b.interval(view), value.dtype)
+
+    def one_type(self, views: list[View]) -> list[View]:
+        """The views in one type of the tape, the narrowest that holds all; integers only differ in width."""
+        if len({view.dtype for view in views}) == 1:
+            return views
+        ends = [end for view in views for end in (self.b.interval(view).lo, self.b.interval(view).hi)]
+        dtype = DType.of(_narrow(np.asarray(ends, np.int64)))
+        return [view if view.dtype is dtype else self.b.map(lambda v: v, view, dtype=dtype) for view in views]
+
+    def interval(self, x: Tensor) -> Interval:
+        return self._expressed(x).expression.interval
+
+    def _expressed(self, x: Tensor) -> Tensor:
+        if x.data is None and x.scaling is None:
+            return x
+        # one object a tensor: x·x is then seen as a square
+        if id(x) not in self._plain:
+            self._plain[id(x)] = (x, self._constant(x.data) if x.data is not None else self._scale(x))
+        return self._plain[id(x)][1]
+
+    def _constant(self, data: Array) -> Tensor:
+        if data.dtype == np.float32 and not np.isfinite(data).all():
+            raise ModelError("constant data is not finite")
+        logical = data.dtype
+        if data.dtype not in (np.float32, *(d.numpy for d in DType)) and data.dtype != np.bool_:
+            raise ModelError(f"constant data of type {data.dtype}: only float32 and integers up to 64 bits are supported")
+        if data.size == 1:
+            value = data.reshape(-1)[0]
+            number: Number = float(value) if logical == np.float32 else int(value)
+            return Tensor.of(Immediate(number), data.shape, logical)
+        view = self.b.const(np.ascontiguousarray(_narrow(data)))
+        return Tensor.of_view(view, self.b.interval(view), logical)
+
+    def _scale(self, x: Tensor) -> Tensor:
+        pending = x.scaling
+        assert pending is not None
+        scale, shift = np.asarray(pending.scale), np.asarray(pending.shift)
+        floats = [x.expression if x.expression.kind == "float" else self._node(lambda v: v.to_float(), (x.expression,))]
+        exponent = 0
+        if pending.factor is not None:
+            factor = pending.factor
+            if factor.interval.hi > FACTOR_LIMIT:
+                factor = self._node(lambda f: f.minimum(FACTOR_LIMIT), (factor,))
+            # scales and shifts share one constant: a power of two brings them to one magnitude, which keeps intervals tight
+            exponent = _exponent(shift) - _exponent(scale)
+            down = ldexp(1.0, -exponent)
+            floats.append(factor if exponent == 0 else self._node(lambda f: f * down, (factor,)))
+            scale = np.ldexp(scale, exponent)
+        parts = self._pair(scale, shift, x.axes)
+        if pending.factor is not None:
+            function = _rescale if np.any(shift) else _rescale_only
+        elif np.all(scale == 1):
+            function, parts = _shift, parts[1:]
+        else:
+            function = _scale_shift if np.any(shift) else _scale_only
+        if not np.any(shift):
+            parts = parts[:-1]
+        if not parts and pending.factor is None:
+            return Tensor(x.shape, F32, None, floats[0], x.axes)
+        return Tensor(x.shape, F32, None, self._node(function, (*floats, *parts)), x.axes)
+
+    def _pair(self, scale: Array, shift: Array, axes: Dims) -> list[Expression]:
+        """Both as f32 expressions over the axes; equal shapes share one constant."""
+        a, c = scale.astype(np.float32), shift.astype(np.float32)
+        if not (np.isfinite(a).all() and np.isfinite(c).all()):
+            raise ModelError("a folded factor or summand is beyond float32")
+        if a.size > 1 and a.shape == c.shape and np.any(c) and np.any(a != 1):
+            view = self.b.const(np.stack([a, c]))
+            return [Leaf(view.pick(0, i).broadcast_to(axes), self.b.interval(view)) for i in (0, 1)]
+        return [_broadcast(self._constant(v).expression, axes) for v in (a, c)]
+
+    def _aligned(self, tensors: list[Tensor]) -> list[Tensor]:
+        """The same tensors over one common list of axes; a pending reshape is kept where all can follow it."""
+        shape = _broadcast_dims([t.shape for t in tensors])
+        pending = next((t for t in tensors if t.is_reshaped), None)
+        if pending is not None and pending.shape == shape:
+            with suppress(ValueError):
+                return [
+                    Tensor(shape, t.dtype, None, self._aligned_to(t, pending.axes, shape), pending.axes) for t in tensors
+                ]
+        settled = [self.settled(t) for t in tensors]
+        return [Tensor.of(_broadcast(t.expression, shape), shape, t.dtype) for t in settled]
+
+    def _aligned_to(self, x: Tensor, axes: Dims, shape: Dims | None = None) -> Expression:
+        """x's expression over those axes, the row-major order of which is that of `shape`; ValueError where it has none."""
+        if x.axes == axes and x.shape == (shape or axes):
+            return x.expression
+        if x.size == 1:
+            return map_leaves(x.expression, lambda v: _single(v).broadcast_to(axes))
+        if shape is None:
+            return _broadcast(x.expression, axes)
+        if x.shape != shape or x.is_reshaped or any(reshaped_view(v, axes) is None for v in leaves(x.expression)):
+            raise ValueError("not expressible")
+        return x.reshaped(axes).expression
+
+    def _combine(self, function: ScalarFunction, aligned: list[Tensor], dtype: "np.dtype[np.generic]") -> Tensor:
+        first = aligned[0]
+        node = self._node(function, tuple(t.expression for t in aligned))
+        return Tensor(first.shape, dtype, None, node, first.axes)
+
+    def _node(self, function: ScalarFunction, arguments: tuple[Expression, ...]) -> Expression:
+        """Apply with its interval proved; a float that may exceed LIMIT is clamped."""
+        distinct = list({id(a): a for a in arguments if not isinstance(a, Immediate)}.values())
+        place = {id(a): i for i, a in enumerate(distinct)}
+
+        def traced(*scalars: Scalar) -> Scalar | Number:
+            return function(*(a.value if isinstance(a, Immediate) else scalars[place[id(a)]] for a in arguments))
+
+        try:
+            result = iv.run_program(record(traced, [a.kind for a in distinct]), [a.interval for a in distinct])[-1]
+        except RangeError as error:
+            raise AdmissionError(str(error)) from None
+        if result.kind == "float" and result.magnitude > LIMIT:
+            low, high = result.lo < -LIMIT, result.hi > LIMIT
+            clamped = Interval(max(result.lo, -LIMIT), min(result.hi, LIMIT))
+            return Apply(lambda *s: _limited(function(*s), low, high), arguments, clamped)
+        return Apply(function, arguments, result)
+
+    def _write(self, expression: Expression, shape: Dims, order: Sequence[int]) -> View:
+        """Emit the expression with its axes in that order in memory; returns the view in the original order."""
+        kept = [axis for axis in order if shape[axis] != 1]
+        views = leaves(expression)
+        moved = [select(view, kept) for view in views]
+        if isinstance(expression, Leaf):
+            return place(self.b.copy(moved[0]), kept, shape)
+        return place(self.b.map(scalar_function(expression, views), *moved), kept, shape)
+
+
+def select(view: View, axes: Sequence[int]) -> View:
+    """The view with only those axes, in that order; the others have length 1."""
+    return View(
+        view.ref, view.dtype, view.tensor_shape,
+        tuple(view.shape[a] for a in axes), tuple(view.strides[a] for a in axes), view.offset,
+    )  # fmt: skip
+
+
+def place(view: View, axes: Sequence[int], shape: Dims) -> View:
+    """The opposite of `select`: axis i of the view becomes axis axes[i] of `shape`, the others have length 1."""
+    dimensions, strides = [Affine(1)] * len(shape), [Affine(0)] * len(shape)
+    for position, axis in enumerate(axes):
+        dimensions[axis], strides[axis] = view.shape[position], view.strides[position]
+    return View(view.ref, view.dtype, view.tensor_shape, tuple(dimensions), tuple(strides), view.offset)
+
+
+def _single(view: View) -> View:
+    return View(view.ref, view.dtype, view.tensor_shape, (), (), view.offset)
+
+
+def _broadcast(expression: Expression, axes: Dims) -> Expression:
+    return map_leaves(expression, lambda view: view.broadcast_to(axes))
+
+
+def _broadcast_dims(shapes: Sequence[Dims]) -> Dims:
+    try:
+        return tuple(int(d) for d in np.broadcast_shapes(*shapes))
+    except ValueError:
+        raise ModelError(f"shapes {', '.join(map(str, shapes))} do not broadcast") from None
+
+
+def _operations(expression: Expression) -> int:
+    """Scalar operations that recomputing the expression takes."""
+    if not isinstance(expression, Apply):
+        return 0
+    views = leaves(expression)
+    return len(record(scalar_function(expression, views), [v.dtype.kind for v in views]).ops)
+
+
+def _fits(expression: Expression) -> bool:
+    return len(leaves(expression)) <= MAX_OPERANDS and _operations(expression) <= MAX_OPERATIONS
+
+
+def _number_type(value: Number) -> "np.dtype[np.generic]":
+    return F32 if isinstance(value, float) else I64
+
+
+def _narrow(data: Array) -> Array:
+    """Integers in the narrowest type of a tape that holds them all."""
+    if data.dtype == np.float32:
+        return data
+    values = data.astype(np.int64)
+    for dtype in (DType.U8, DType.I8, DType.I16, DType.I32):
+        low, high = dtype.bounds
+        if low <= values.min(initial=0) and values.max(initial=0) <= high:
+            return values.astype(dtype.numpy)
+    return values
+
+
+def _exponent(values: Array) -> int:
+    """e with max |values| in [2^(e−1), 2^e); 0 for all zero."""
+    return int(np.frexp(np.abs(values).max(initial=0.0))[1])
+
+
+def _limited(value: Scalar | Number, low: bool, high: bool) -> Scalar | Number:
+    assert isinstance(value, Scalar)
+    value = value.maximum(-LIMIT) if low else value
+    return value.minimum(LIMIT) if high else value
+
+
+def _rescale(x: Scalar, factor: Scalar, scale: Scalar, shift: Scalar) -> Scalar:
+    return x * (factor * scale) + shift
+
+
+def _rescale_only(x: Scalar, factor: Scalar, scale: Scalar) -> Scalar:
+    return x * (factor * scale)
+
+
+def _scale_shift(x: Scalar, scale: Scalar, shift: Scalar) -> Scalar:
+    return x * scale + shift
+
+
+def _scale_only(x: Scalar, scale: Scalar) -> Scalar:
+    return x * scale
+
+
+def _shift(x: Scalar, shift: Scalar) -> Scalar:
+    return x + shift

@@ -1,0 +1,58 @@
+"""One operator of a network being imported: its inputs as tensors, its attributes, and refusals that name it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from oracle_node.errors import ModelError
+from oracle_node.importers.onnx.lowering import Lowering
+from oracle_node.importers.onnx.tensor import Tensor
+from oracle_node.tape.types import Array
+
+
+@dataclass(frozen=True)
+class Node:
+    """`inputs` holds None where an optional input is left out; `outputs` is how many results are named."""
+
+    operator: str
+    name: str
+    opset: int
+    inputs: tuple[Tensor | None, ...]
+    attributes: dict[str, Any]
+    outputs: int
+
+    def refuse(self, reason: str) -> NoReturn:
+        """ModelError for this node; `import_onnx` adds its operator and name."""
+        raise ModelError(reason)
+
+    def has(self, position: int) -> bool:
+        """Whether the optional input is given."""
+        return position < len(self.inputs) and self.inputs[position] is not None
+
+    def input(self, position: int) -> Tensor:
+        tensor = self.inputs[position] if position < len(self.inputs) else None
+        if tensor is None:
+            self.refuse(f"input {position} is missing")
+        return tensor
+
+    def constant(self, position: int, what: str) -> Array:
+        """The data of an input that must be known at import."""
+        data = self.input(position).data
+        if data is None:
+            self.refuse(f"its {what} is computed by the network: only a constant can be imported")
+        return data
+
+    def integers(self, position: int, attribute: str, default: Sequence[int] | None = None) -> list[int] | None:
+        """A list that older opsets give as an attribute and newer ones as an input."""
+        if self.has(position):
+            return [int(v) for v in self.constant(position, attribute).reshape(-1)]
+        value = self.attributes.get(attribute, default)
+        return None if value is None else [int(v) for v in value]
+
+    def get(self, attribute: str, default: Any) -> Any:
+        """An attribute; strings as str."""
+        value = self.attributes.get(attribute, default)
+        return value.decode() if isinstance(value, bytes) else value
+
+
+Handler = Callable[[Lowering, Node], Sequence[Tensor]]

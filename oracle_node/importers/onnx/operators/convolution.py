@@ -1,0 +1,85 @@
+"""Conv: a MATMUL over a window view of the quantised, padded activations, which lie with their channels innermost."""
+
+from collections.abc import Sequence
+from math import prod
+
+import numpy as np
+
+from oracle_node.importers.onnx.geometry import WindowAxis, windowed, windows_of
+from oracle_node.importers.onnx.lowering import F32, Lowering, select
+from oracle_node.importers.onnx.node import Handler, Node
+from oracle_node.importers.onnx.products import activations, contract, quantised_weights
+from oracle_node.importers.onnx.tensor import Tensor
+from oracle_node.tape.types import Array
+from oracle_node.tape.view import View
+
+_SCATTERED_BYTES = 4096
+"""A grouped window that spans more than this with its channels innermost is laid out with them outermost."""
+
+
+def conv(low: Lowering, node: Node) -> list[Tensor]:
+    """(N, C, …) ⊛ (O, C/group, …) + bias (O,)."""
+    x, kernel = node.input(0), node.constant(1, "weight")
+    group = int(node.get("group", 1))
+    if kernel.ndim != x.rank or x.shape[1] != kernel.shape[1] * group or kernel.shape[0] % group:
+        node.refuse(f"weights {kernel.shape} in {group} groups do not fit an input of {x.shape}")
+    axes = windows_of(node, x.shape[2:], kernel.shape[2:])
+    weights = quantised_weights(low, kernel)
+    parts = activations(low, x)
+    padded = _padded(low, parts.q, axes, _channels_last(kernel.shape, axes, group))
+    acc = contract(low, *_operands(low, padded, weights.q, axes, group))
+    acc = acc.reshape(x.shape[0], *(a.count for a in axes), kernel.shape[0]).moved(-1, 1)
+    result = Tensor.of_view(acc, low.b.interval(acc), F32)
+    per_channel = (1, kernel.shape[0], *(1 for _ in axes))
+    result = low.rescaled(result, (weights.scale / parts.limit).reshape(per_channel), parts.scale)
+    if node.has(2):
+        result = low.scaled(result, 1.0, node.constant(2, "bias").reshape(per_channel))
+    return [result]
+
+
+def _channels_last(kernel: Sequence[int], axes: Sequence[WindowAxis], group: int) -> bool:
+    """Whether the channels should be innermost: they are where a product runs over all of them."""
+    channels = kernel[1] * group
+    return group == 1 or prod(a.size for a in axes) * channels * 2 <= _SCATTERED_BYTES
+
+
+def _padded(low: Lowering, q: Tensor, axes: Sequence[WindowAxis], channels_last: bool) -> View:
+    """q as a view (N, spatial…, C) with its padding."""
+    spatial = list(range(2, q.rank))
+    order = [0, *spatial, 1] if channels_last else [0, 1, *spatial]
+    view = select(low.only_view(low.materialise(q, order)), order)
+    first = 1 if channels_last else 2
+    for position in reversed(range(len(axes))):
+        axis = axes[position]
+        if axis.before or axis.after:
+            view = low.b.pad(view, first + position, axis.before, axis.after)
+    return view if channels_last else view.moved(1, -1)
+
+
+def _operands(
+    low: Lowering, x: View, q: Array, axes: Sequence[WindowAxis], group: int
+) -> tuple[View, View, int]:
+    """Views of activations (N, out…, [group,] 1, window…, C/group) and weights ([group,] O/group, window…, C/group)."""
+    inner = [i for i, a in enumerate(axes) if a.size > 1]
+    channels = q.shape[1]
+    has_channels = channels > 1 or not inner
+    kernel = np.moveaxis(q, 1, -1).reshape(
+        *([group] if group > 1 else []),
+        q.shape[0] // group,
+        *(axes[i].size for i in inner),
+        *([channels] if has_channels else []),
+    )
+    view = windowed(x, 1, axes)  # (N, out…, C, window…)
+    rank = len(axes)
+    for i in reversed(range(rank)):
+        if axes[i].size == 1:
+            view = view.squeeze(2 + rank + i)
+    view = view.split_axis(1 + rank, channels)  # (N, out…, group, C/group, window…)
+    view = view.moved(2 + rank, -1) if has_channels else view.squeeze(2 + rank)
+    view = view.unsqueeze(2 + rank)
+    if group == 1:
+        view = view.squeeze(1 + rank)
+    return view, low.b.const(np.ascontiguousarray(kernel)), len(inner) + has_channels
+
+
+HANDLERS: dict[str, Handler] = {"Conv": conv}

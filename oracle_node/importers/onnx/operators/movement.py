@@ -1,0 +1,247 @@
+"""Data movement: views where strides express it, CONCAT and GATHER where they do not; constants move in numpy."""
+
+from collections.abc import Sequence
+from math import prod
+
+import numpy as np
+
+from oracle_node.importers.onnx.expression import leaves, memory_order
+from oracle_node.importers.onnx.lowering import I64, Lowering, place, select
+from oracle_node.importers.onnx.node import Handler, Node
+from oracle_node.importers.onnx.tensor import Tensor
+from oracle_node.tape.affine import Affine
+from oracle_node.tape.types import Array
+from oracle_node.tape.view import View
+
+
+def reshape_to(low: Lowering, x: Tensor, shape: Sequence[int]) -> Tensor:
+    return (x if x.is_constant else low.frozen(x)).reshaped(tuple(shape))
+
+
+def reshape(low: Lowering, node: Node) -> list[Tensor]:
+    """0 copies a dimension (unless allowzero), −1 takes what is left."""
+    x, wanted = node.input(0), [int(v) for v in node.constant(1, "shape")]
+    if not node.get("allowzero", 0):
+        wanted = [x.shape[i] if d == 0 and i < x.rank else d for i, d in enumerate(wanted)]
+    if -1 in wanted:
+        known = prod(d for d in wanted if d != -1)
+        wanted[wanted.index(-1)] = x.size // known if known else 0
+    if prod(wanted) != x.size:
+        node.refuse(f"cannot reshape {x.shape} to {wanted}")
+    return [reshape_to(low, x, wanted)]
+
+
+def flatten(low: Lowering, node: Node) -> list[Tensor]:
+    x, axis = node.input(0), int(node.get("axis", 1))
+    axis = axis % x.rank if axis < 0 else axis
+    return [reshape_to(low, x, (prod(x.shape[:axis]), prod(x.shape[axis:])))]
+
+
+def transpose(low: Lowering, node: Node) -> list[Tensor]:
+    x = low.settled(node.input(0))
+    axes = [int(a) for a in node.get("perm", range(x.rank)[::-1])]
+    shape = tuple(x.shape[a] for a in axes)
+    return [x.moved(shape, lambda d: d.transpose(axes), lambda v: v.transpose(*axes))]
+
+
+def squeeze(low: Lowering, node: Node) -> list[Tensor]:
+    x = node.input(0)
+    axes = node.integers(1, "axes")
+    gone = [a for a, d in enumerate(x.shape) if d == 1] if axes is None else [x.axis(a) for a in axes]
+    if any(x.shape[a] != 1 for a in gone):
+        node.refuse(f"axes {gone} of {x.shape} are not all 1")
+    return [reshape_to(low, x, [d for a, d in enumerate(x.shape) if a not in gone])]
+
+
+def unsqueeze(low: Lowering, node: Node) -> list[Tensor]:
+    x, axes = node.input(0), node.integers(1, "axes")
+    if axes is None:
+        node.refuse("its axes are missing")
+    rank = x.rank + len(axes)
+    new = {a % rank for a in axes}
+    rest = iter(x.shape)
+    return [reshape_to(low, x, [1 if a in new else next(rest) for a in range(rank)])]
+
+
+def expand(low: Lowering, node: Node) -> list[Tensor]:
+    x = low.settled(node.input(0))
+    wanted = tuple(int(d) for d in node.constant(1, "shape"))
+    shape = tuple(int(d) for d in np.broadcast_shapes(x.shape, wanted))
+    return [x.moved(shape, lambda d: np.broadcast_to(d, shape), lambda v: v.broadcast_to(shape))]
+
+
+def sliced(low: Lowering, x: Tensor, axis: int, start: int, length: int, step: int = 1) -> Tensor:
+    """`length` positions of an axis, `step` apart."""
+    x = low.settled(x)
+    picks = [start + step * i for i in range(length)]
+    shape = (*x.shape[:axis], length, *x.shape[axis + 1 :])
+    return x.moved(shape, lambda d: d.take(picks, axis), lambda v: v.slice(axis, start, length, step))
+
+
+def slice_(low: Lowering, node: Node) -> list[Tensor]:
+    """Attributes before opset 10, inputs since."""
+    x = node.input(0)
+    starts, ends = node.integers(1, "starts"), node.integers(2, "ends")
+    if starts is None or ends is None:
+        node.refuse("its starts or ends are missing")
+    axes = node.integers(3, "axes", range(len(starts))) or []
+    steps = node.integers(4, "steps", [1] * len(starts)) or []
+    for start, end, axis, step in zip(starts, ends, map(x.axis, axes), steps, strict=True):
+        positions = range(*slice(start, end, step).indices(x.shape[axis]))
+        x = sliced(low, x, axis, positions.start, len(positions), step)
+    if x.size == 0 and not x.is_constant:
+        node.refuse("its result is empty")
+    return [x]
+
+
+def split(low: Lowering, node: Node) -> list[Tensor]:
+    """Sizes are an attribute before opset 13, an input since, or equal parts."""
+    x = node.input(0)
+    axis = x.axis(int(node.get("axis", 0)))
+    sizes = node.integers(1, "split")
+    if sizes is None:
+        part = -(-x.shape[axis] // node.outputs)
+        sizes = [min(part, x.shape[axis] - part * i) for i in range(node.outputs)]
+    if sum(sizes) != x.shape[axis] or len(sizes) != node.outputs or min(sizes) < 1:
+        node.refuse(f"axis {axis} of {x.shape} cannot be split into {sizes}")
+    starts = [sum(sizes[:i]) for i in range(len(sizes))]
+    return [sliced(low, x, axis, start, size) for start, size in zip(starts, sizes, strict=True)]
+
+
+def concatenated(low: Lowering, parts: Sequence[Tensor], axis: int) -> Tensor:
+    """The tensors one after another along an axis; in memory as the largest of them lies."""
+    if all(p.is_constant for p in parts):
+        return Tensor.constant(np.concatenate([p.data for p in parts if p.data is not None], axis))
+    parts = [low.leaf(p) for p in parts if p.size]
+    largest = max((p for p in parts), key=lambda p: p.size)
+    shape = tuple(sum(p.shape[a] for p in parts) if a == axis else d for a, d in enumerate(largest.shape))
+    order = [a for a in memory_order(leaves(largest.expression)) if shape[a] != 1 or a == axis]
+    views = low.one_type([select(low.only_view(p), order) for p in parts])
+    view = place(low.b.concat(views, order.index(axis)), order, shape)
+    return Tensor.of_view(view, low.b.interval(view), largest.dtype)
+
+
+def concat(low: Lowering, node: Node) -> list[Tensor]:
+    parts = [node.input(i) for i in range(len(node.inputs))]
+    axis = parts[0].axis(int(node.get("axis", 1)))
+    return [concatenated(low, parts, axis)]
+
+
+def pad(low: Lowering, node: Node) -> list[Tensor]:
+    """Modes constant, edge and reflect; negative pads cut."""
+    x, mode = node.input(0), node.get("mode", "constant")
+    pads = node.integers(1, "pads") or []
+    axes = [x.axis(a) for a in node.integers(3, "axes", range(x.rank)) or []]
+    fill = node.constant(2, "value").reshape(()) if node.has(2) else np.asarray(node.get("value", 0.0))
+    if mode not in ("constant", "edge", "reflect") or len(pads) != 2 * len(axes):
+        node.refuse(f"mode {mode} with {len(pads)} pads is not supported")
+    for i, axis in enumerate(axes):
+        before, after = pads[i], pads[i + len(axes)]
+        cut = [max(0, -before), max(0, -after)]
+        if any(cut):
+            x = sliced(low, x, axis, cut[0], x.shape[axis] - sum(cut))
+        before, after = max(0, before), max(0, after)
+        if before or after:
+            x = _padded(low, node, x, axis, (before, after), mode, fill.astype(x.dtype))
+    return [x]
+
+
+def _padded(
+    low: Lowering, node: Node, x: Tensor, axis: int, amounts: tuple[int, int], mode: str, fill: Array
+) -> Tensor:
+    x = x if x.is_constant else low.leaf(x)
+    length = x.shape[axis]
+    if mode == "reflect" and max(amounts) >= length:
+        node.refuse(f"it reflects {max(amounts)} elements of an axis of {length}")
+    sides = []
+    for amount, first, edge in zip(amounts, (amounts[0], length - 2), (0, length - 1), strict=True):
+        shape = (*x.shape[:axis], amount, *x.shape[axis + 1 :])
+        if mode == "constant":
+            side = Tensor.constant(np.broadcast_to(fill, shape)) if x.is_constant else low.filled(fill, shape)
+        elif mode == "reflect":
+            side = sliced(low, x, axis, first, amount, -1)
+        else:
+            side = _repeated(sliced(low, x, axis, edge, 1), shape)
+        sides.append([side] if amount else [])
+    return concatenated(low, [*sides[0], x, *sides[1]], axis)
+
+
+def _repeated(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    return x.moved(shape, lambda d: np.broadcast_to(d, shape), lambda v: v.broadcast_to(shape))
+
+
+def gather(low: Lowering, node: Node) -> list[Tensor]:
+    """Rows at constant positions are views where they are evenly spaced; else a GATHER, negative positions from the end."""
+    x, index = node.input(0), node.input(1)
+    axis = x.axis(int(node.get("axis", 0)))
+    length = x.shape[axis]
+    if index.data is not None:
+        if np.any(index.data < -length) or np.any(index.data >= length):
+            node.refuse(f"an index is outside an axis of {length}")
+        positions = np.where(index.data < 0, index.data + length, index.data).astype(np.int64)
+        if x.data is not None:
+            return [Tensor.constant(np.asarray(x.data.take(positions, axis)))]
+        shape = (*x.shape[:axis], *positions.shape, *x.shape[axis + 1 :])
+        flat = [int(p) for p in positions.reshape(-1)]
+        steps = {b - a for a, b in zip(flat, flat[1:], strict=False)} or {1}
+        if len(steps) == 1 and 0 not in steps:
+            return [reshape_to(low, sliced(low, x, axis, flat[0], len(flat), steps.pop()), shape)]
+        index = Tensor.constant(positions)
+    else:
+        index = low.apply(lambda i: (i < 0).where(i + length, i), index, dtype=I64)
+    return [_gathered(low, x, low.leaf(index), axis)]
+
+
+def _gathered(low: Lowering, x: Tensor, index: Tensor, axis: int) -> Tensor:
+    x = low.leaf(x)
+    others = [a for a in range(x.rank) if a != axis]
+    table = select(low.only_view(x), [axis, *[a for a in others if x.shape[a] != 1]])
+    rows = low.only_view(index)
+    flat = low.b.gather(rows, table)
+    view = View(flat.ref, flat.dtype, flat.tensor_shape, flat.shape, flat.strides, flat.offset)
+    for position, a in enumerate(others):
+        if x.shape[a] == 1:
+            view = view.unsqueeze(rows.rank + position)
+    before = range(rows.rank, rows.rank + axis)
+    after = range(rows.rank + axis, view.rank)
+    view = view.transpose(*before, *range(rows.rank), *after)
+    return Tensor.of_view(view, low.b.interval(view), x.dtype)
+
+
+def shape_of(low: Lowering, node: Node) -> list[Tensor]:
+    """The shape as a constant; start and end since opset 15."""
+    x = node.input(0)
+    return [Tensor.constant(np.asarray(x.shape[slice(node.get("start", 0), node.get("end", None))], np.int64))]
+
+
+def constant(low: Lowering, node: Node) -> list[Tensor]:
+    for name in ("value", "value_float", "value_floats", "value_int", "value_ints"):
+        if name in node.attributes:
+            value = node.attributes[name]
+            dtype = {"value_f": np.float32, "value_i": np.int64}.get(name[:7])
+            return [Tensor.constant(np.asarray(value, dtype))]
+    node.refuse("its value is neither a dense tensor nor numbers")
+
+
+def constant_of_shape(low: Lowering, node: Node) -> list[Tensor]:
+    shape = [int(d) for d in node.constant(0, "shape")]
+    value = node.attributes.get("value", np.zeros(1, np.float32))
+    return [Tensor.constant(np.broadcast_to(np.asarray(value).reshape(()), shape))]
+
+
+HANDLERS: dict[str, Handler] = {
+    "Reshape": reshape,
+    "Flatten": flatten,
+    "Transpose": transpose,
+    "Squeeze": squeeze,
+    "Unsqueeze": unsqueeze,
+    "Expand": expand,
+    "Slice": slice_,
+    "Split": split,
+    "Concat": concat,
+    "Pad": pad,
+    "Gather": gather,
+    "Shape": shape_of,
+    "Constant": constant,
+    "ConstantOfShape": constant_of_shape,
+}

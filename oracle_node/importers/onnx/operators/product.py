@@ -1,0 +1,104 @@
+"""MatMul and Gemm: quantised row by row, against constant weights or other activations."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from oracle_node.importers.onnx.lowering import F32, Lowering
+from oracle_node.importers.onnx.node import Handler, Node
+from oracle_node.importers.onnx.products import activations, contract, quantised_weights
+from oracle_node.importers.onnx.tensor import Tensor
+from oracle_node.tape.types import Array
+from oracle_node.tape.view import View
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One factor as integer rows (…, rows, K); x ≈ q·scale·factor, where either may be absent (1 or None)."""
+
+    q: View
+    scale: Array
+    factor: Tensor | None
+
+
+def matmul(low: Lowering, node: Node) -> list[Tensor]:
+    """numpy's matmul."""
+    a, b = node.input(0), node.input(1)
+    shape = _result_shape(node, a, b)
+    a = _reshaped(low, a, (1, *a.shape)) if a.rank == 1 else a
+    b = _reshaped(low, b, (*b.shape, 1)) if b.rank == 1 else b
+    return [_reshaped(low, _product(low, a, b), shape)]
+
+
+def gemm(low: Lowering, node: Node) -> list[Tensor]:
+    """alpha·A·B + beta·C, with A and B possibly transposed."""
+    a, b = node.input(0), node.input(1)
+    if a.rank != 2 or b.rank != 2:
+        node.refuse(f"its factors are {a.shape} and {b.shape}, not matrices")
+    a, b = (_transposed(low, t) if node.get(f"trans{n}", 0) else t for t, n in ((a, "A"), (b, "B")))
+    result = low.scaled(_product(low, a, b), float(node.get("alpha", 1.0)))
+    if not node.has(2):
+        return [result]
+    c, beta = node.input(2), float(node.get("beta", 1.0))
+    if c.data is not None:
+        return [low.scaled(result, 1.0, c.data.astype(np.float64) * beta)]
+    return [low.apply(lambda x, y: x + y, result, low.scaled(c, beta))]
+
+
+def _product(low: Lowering, a: Tensor, b: Tensor) -> Tensor:
+    """(…, M, K) × (…, K, N) → (…, M, N)."""
+    left, right = _rows(low, a), _columns(low, b)
+    acc = contract(low, left.q.unsqueeze(-2), right.q.unsqueeze(-3), 1)
+    result = Tensor.of_view(acc, low.b.interval(acc), F32)
+    factors = [side.factor for side in (left, right) if side.factor is not None]
+    if not factors:
+        return low.scaled(result, left.scale * right.scale)
+    factor = factors[0] if len(factors) == 1 else low.apply(lambda s, t: s * t, *factors)
+    return low.rescaled(result, left.scale * right.scale, factor)
+
+
+def _rows(low: Lowering, a: Tensor) -> _Side:
+    if a.data is not None:
+        weights = quantised_weights(low, a.data.reshape(-1, a.shape[-1]))
+        view = low.b.const(weights.q.reshape(a.shape))
+        return _Side(view, weights.scale.reshape(*a.shape[:-1], 1), None)
+    single = a.size == a.shape[-1]
+    parts = activations(low, a, None if single else [a.rank - 1])
+    return _Side(low.contiguous(parts.q), np.float64(1.0 / parts.limit), parts.scale)
+
+
+def _columns(low: Lowering, b: Tensor) -> _Side:
+    """The columns of b as rows (…, N, K)."""
+    if b.data is not None:
+        rows = np.ascontiguousarray(np.swapaxes(b.data, -1, -2))
+        weights = quantised_weights(low, rows.reshape(-1, rows.shape[-1]))
+        scale = weights.scale.reshape(*rows.shape[:-2], 1, rows.shape[-2])
+        return _Side(low.b.const(weights.q.reshape(rows.shape)), scale, None)
+    b = low.settled(b)
+    parts = activations(low, b, [b.rank - 2, b.rank - 1])
+    return _Side(low.contiguous(_transposed(low, parts.q)), np.float64(1.0 / parts.limit), parts.scale)
+
+
+def _transposed(low: Lowering, x: Tensor) -> Tensor:
+    """The last two axes exchanged."""
+    x = low.settled(x)
+    axes = [*range(x.rank - 2), x.rank - 1, x.rank - 2]
+    shape = tuple(x.shape[a] for a in axes)
+    return x.moved(shape, lambda d: d.transpose(axes), lambda v: v.transpose(*axes))
+
+
+def _reshaped(low: Lowering, x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    if x.shape == shape:
+        return x
+    return (x if x.is_constant else low.frozen(x)).reshaped(shape)
+
+
+def _result_shape(node: Node, a: Tensor, b: Tensor) -> tuple[int, ...]:
+    if not a.rank or not b.rank or a.shape[-1] != b.shape[-2 if b.rank > 1 else 0]:
+        node.refuse(f"shapes {a.shape} and {b.shape} do not fit")
+    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    rows, columns = a.shape[-2:-1] if a.rank > 1 else (), b.shape[-1:] if b.rank > 1 else ()
+    return (*(int(d) for d in batch), *rows, *columns)
+
+
+HANDLERS: dict[str, Handler] = {"MatMul": matmul, "Gemm": gemm}

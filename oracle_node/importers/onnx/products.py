@@ -1,0 +1,51 @@
+"""Quantised products: activations to 14 bits as they come, weights to 8 or 15 bits a row once, exact integer sums."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from oracle_node.errors import ModelError
+from oracle_node.importers.onnx.lowering import Lowering, select
+from oracle_node.importers.onnx.reductions import Quantised, quantise
+from oracle_node.importers.onnx.tensor import Tensor
+from oracle_node.tape.affine import Affine
+from oracle_node.tape.blocks import contract_bounded, quantize_weights
+from oracle_node.tape.types import Array
+from oracle_node.tape.view import View, broadcast_shape
+
+ACTIVATION_LIMIT = 2**13 - 1
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Rows of quantised weights and the scale of each row: w ≈ q·scale."""
+
+    q: Array
+    scale: Array
+
+
+def quantised_weights(low: Lowering, rows: Array) -> Weights:
+    """Weights (n, …) f32, one scale a row."""
+    if rows.dtype != np.float32:
+        raise ModelError(f"its weights are {rows.dtype}: only float32 weights can be imported")
+    if not np.isfinite(rows).all():
+        raise ModelError("its weights are not all finite")
+    q, scale = quantize_weights(rows, low.weight_bits)
+    return Weights(q, scale.astype(np.float64))
+
+
+def activations(low: Lowering, x: Tensor, axes: Sequence[int] | None = None) -> Quantised:
+    """x in 14 bits relative to its largest absolute value over the axes (None: over all)."""
+    return quantise(low, x, ACTIVATION_LIMIT, axes)
+
+
+def contract(low: Lowering, a: View, w: View, reduce_axes: int) -> View:
+    """Σ a·w over the last axes of the broadcast views; output axes of length 1 do not weigh on the instruction."""
+    axes = broadcast_shape([a.shape, w.shape])
+    split = len(axes) - reduce_axes
+    kept = [i for i, d in enumerate(axes[:split]) if d != Affine(1)] + list(range(split, len(axes)))
+    a, w = (select(view.broadcast_to(axes), kept) for view in (a, w))
+    result = contract_bounded(low.b, a, w, reduce_axes)
+    return result.reshape(*axes[:split])
+

@@ -1,0 +1,230 @@
+"""Reductions over axes of a network's tensors, in steps small enough for one proof: maxima, fixed-point sums, argmax."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from oracle_node.errors import AdmissionError
+from oracle_node.importers.onnx.expression import Dims, Expression, leaves, memory_order, scalar_function
+from oracle_node.importers.onnx.lowering import F32, I64, Lowering, place, select
+from oracle_node.importers.onnx.tensor import Tensor
+from oracle_node.tape.affine import SYMBOLS
+from oracle_node.tape.blocks import SMALLEST_SCALE, sum_bounded
+from oracle_node.tape.expression import Scalar
+from oracle_node.tape.instruction import Instruction, Opcode, Reducer
+from oracle_node.tape.step import chunks_opened
+from oracle_node.tape.types import DType
+from oracle_node.tape.view import View
+
+DIRECT_ELEMENTS = 128
+"""A reduction over at most that many elements is one instruction."""
+BLOCK_ELEMENTS = 256
+"""More are reduced in levels of at most that many, of about equal sizes."""
+SUM_LIMIT = 2**21
+"""Summands of float sums are integers up to this: 22 bits relative to the largest."""
+SMALL_SUM = 8
+"""So few floats are added one after another in one MAP."""
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """Integers `q` with |q| ≤ limit, and `scale`, their largest absolute value: x ≈ q·scale/limit."""
+
+    q: Tensor
+    scale: Tensor
+    limit: int
+
+
+def reduced_shape(shape: Dims, axes: Sequence[int]) -> Dims:
+    """The shape with 1 in place of the reduced axes."""
+    return tuple(1 if axis in axes else d for axis, d in enumerate(shape))
+
+
+def extreme(low: Lowering, reducer: Reducer, x: Tensor, axes: Sequence[int]) -> Tensor:
+    """max or min over the axes, which stay with length 1."""
+    x = low.settled(low.frozen(x))
+    try:
+        return _extreme(low, reducer, x, axes)
+    except AdmissionError:
+        # the elements lie too far apart for one proof: bring them together first
+        order = [a for a in range(x.rank) if a not in axes] + sorted(axes)
+        return _extreme(low, reducer, low.materialise(x, order), axes)
+
+
+def _extreme(low: Lowering, reducer: Reducer, x: Tensor, axes: Sequence[int]) -> Tensor:
+    expression, shape = x.expression, reduced_shape(x.shape, axes)
+    views = leaves(expression)
+    order = [a for a in memory_order(views) if x.shape[a] != 1]
+    kept, reduced = [a for a in order if a not in axes], [a for a in order if a in axes]
+    if not reduced:
+        return Tensor.of(expression, shape, x.dtype)
+    views = [select(view, kept + reduced) for view in views]
+    view = _levels(low, reducer, expression, views, len(reduced))
+    view = place(view, kept, shape)
+    return Tensor.of_view(view, low.b.interval(view), x.dtype)
+
+
+def _levels(low: Lowering, reducer: Reducer, expression: Expression, views: list[View], axes: int) -> View:
+    """Reduce the last `axes` axes of views aligned with the expression's leaves, level by level."""
+    function = scalar_function(expression, leaves(expression))
+    while True:
+        dims = views[0].dims
+        size = prod(dims[len(dims) - axes :])
+        tiled, inner = _tiled(views, axes, _block(size))
+        result = low.b.reduce(reducer, *tiled, axes=inner, function=function)
+        outer = tiled[0].rank - inner - (len(dims) - axes)
+        if outer == 0:
+            return result
+        kept = result.dims[: result.rank - outer]
+        views, axes, function = [result.reshape(*kept, prod(result.dims[len(kept) :]))], 1, lambda v: v
+
+
+def _block(size: int) -> int:
+    """Elements to reduce at once so that all levels are about equal."""
+    if size <= DIRECT_ELEMENTS:
+        return size
+    levels = 2
+    while BLOCK_ELEMENTS**levels < size:
+        levels += 1
+    return next(block for block in range(2, size + 1) if block**levels >= size)
+
+
+def _tiled(views: list[View], axes: int, block: int) -> tuple[list[View], int]:
+    """The views with up to `block` elements of their last axes innermost, and the number of those axes.
+
+    An axis that only fits in part is covered by windows; they may overlap, which a maximum does not mind.
+    """
+    rank, taken, size = views[0].rank, 0, 1
+    dims = views[0].dims
+    while taken < axes and size * dims[rank - 1 - taken] <= block:
+        size *= dims[rank - 1 - taken]
+        taken += 1
+    room = block // size
+    if taken == axes or room < 2:
+        return views, max(taken, 1)
+    axis = rank - 1 - taken
+    window, stride = _cover(dims[axis], room)
+    return [view.windows(axis, window, stride).moved(-1, axis + 1) for view in views], taken + 1
+
+
+def _cover(length: int, room: int) -> tuple[int, int]:
+    """(size ≤ room, stride ≤ size) of windows that cover an axis from its first to its last element exactly."""
+    count = -(-length // room)
+    while True:
+        stride = length // count
+        size = length - stride * (count - 1)
+        if size <= room or stride == 1:
+            return size, stride
+        count += 1
+
+
+def chunks_read(views: Sequence[View], axes: int) -> int:
+    """Chunks that one element opens at most, reduced from the last `axes` axes of the views."""
+    shape = views[0].shape
+    split = len(shape) - axes
+    operands = tuple(view.operand(shape) for view in views)
+    instruction = Instruction(Opcode.REDUCE, DType.F32, shape[:split], operands, shape[split:])
+    return sum(chunks_opened(instruction, operand, (0,) * SYMBOLS)[1] for operand in operands)
+
+
+def largest_absolute(low: Lowering, x: Tensor, axes: Sequence[int] | None = None) -> Tensor:
+    """max |x| over the axes (None: over all, as one value of shape ()), at least SMALLEST_SCALE."""
+    x = low.frozen(x)
+    magnitude = x if low.interval(x).lo >= 0 else low.apply(lambda v: v.abs(), x)
+    if axes is None:
+        whole = Tensor.of(magnitude.expression, magnitude.axes, F32)
+        single = extreme(low, Reducer.MAX, whole, range(whole.rank))
+        largest = single.reshaped(())
+    else:
+        largest = extreme(low, Reducer.MAX, magnitude, axes)
+    return low.apply(lambda s: s.maximum(SMALLEST_SCALE), largest)
+
+
+def quantise(low: Lowering, x: Tensor, limit: int, axes: Sequence[int] | None = None) -> Quantised:
+    """x as integers of at most `limit` relative to max |x| over the axes (None: over all); half a step of error, pending."""
+    x = low.compact(x, operations=16)
+    scale = largest_absolute(low, x, axes)
+    bound, signed = float(limit), low.interval(x).lo < 0
+
+    def function(v: Scalar, s: Scalar) -> Scalar:
+        # |x|·(limit/scale) ≤ limit up to rounding: the clamp states the relation that intervals cannot see
+        q = (v * (bound / s)).round().minimum(bound)
+        return (q.maximum(-bound) if signed else q).to_int()
+
+    return Quantised(low.apply(function, x, scale, dtype=I64), scale, limit)
+
+
+def total(low: Lowering, x: Tensor, axes: Sequence[int], divisor: float = 1.0) -> Tensor:
+    """Σ x / divisor over the axes, which stay with length 1; a float sum errs by at most 2^-22 of the largest |x| a summand."""
+    axes = [a for a in axes if x.shape[a] != 1]
+    shape = reduced_shape(x.shape, axes)
+    size = prod(x.shape[a] for a in axes)
+    x = low.settled(x)
+    if x.is_float and size <= SMALL_SUM:
+        return low.scaled(_add_up(low, x, axes), 1.0 / divisor)
+    kept = [a for a in memory_order(leaves(low.frozen(x).expression)) if a not in axes]
+    parts = quantise(low, x, SUM_LIMIT) if x.is_float else Quantised(x, x, 1)
+    q = low.only_view(low.materialise(parts.q, [*kept, *axes]))
+    summed = place(sum_bounded(low.b, select(q, [*kept, *axes]), len(axes), block=BLOCK_ELEMENTS), kept, shape)
+    result = Tensor.of_view(summed, low.b.interval(summed), F32 if x.is_float else I64)
+    if not x.is_float:
+        return result
+    return low.rescaled(result, np.float64(1.0 / (SUM_LIMIT * divisor)), parts.scale)
+
+
+def _add_up(low: Lowering, x: Tensor, axes: Sequence[int]) -> Tensor:
+    """The slices along the axes, added in row-major order; x has few of them."""
+    shape = reduced_shape(x.shape, axes)
+    sizes = [x.shape[a] for a in axes]
+    x = low.compact(x, operations=0)
+    result: Tensor | None = None
+    for position in np.ndindex(*sizes):
+        part = x.moved(shape, lambda a: a, lambda view, p=position: _corner(view, axes, p))  # type: ignore[misc]
+        result = part if result is None else low.apply(lambda a, b: a + b, result, part)
+    assert result is not None
+    return result
+
+
+def _corner(view: View, axes: Sequence[int], position: tuple[int, ...]) -> View:
+    for axis, start in zip(axes, position, strict=True):
+        view = view.slice(axis, start, 1)
+    return view
+
+
+def argmax(low: Lowering, x: Tensor, axis: int) -> Tensor:
+    """The lowest position of the largest element along the axis, which stays with length 1."""
+    x = low.settled(low.frozen(x))
+    shape = reduced_shape(x.shape, [axis])
+    order = [a for a in memory_order(leaves(x.expression)) if a != axis and x.shape[a] != 1]
+    if x.shape[axis] == 1:
+        return Tensor.constant(np.zeros(shape, np.int64))
+    if x.shape[axis] > BLOCK_ELEMENTS:
+        return _argmax_blocks(low, x, axis, order)
+    views = leaves(x.expression)
+    moved = [select(view, [*order, axis]) for view in views]
+    view = low.b.reduce(Reducer.ARGMAX, *moved, function=scalar_function(x.expression, views))
+    return Tensor.of_view(place(view, order, shape), low.b.interval(view), I64)
+
+
+def _argmax_blocks(low: Lowering, x: Tensor, axis: int, order: Sequence[int]) -> Tensor:
+    """Maximum and argmax a block, the first best block, and its argmax; blocks overlap where the length needs it."""
+    b = low.b
+    rows = b.copy(select(low.only_view(low.materialise(x, [*order, axis])), [*order, axis]))
+    count = prod(rows.dims[:-1])
+    size, stride = _cover(x.shape[axis], _block(x.shape[axis]))
+    tiles = rows.reshape(count, x.shape[axis]).windows(-1, size, stride)
+    best = b.reduce(Reducer.MAX, tiles)
+    inside = b.reduce(Reducer.ARGMAX, tiles)
+    block = b.reduce(Reducer.ARGMAX, best)
+    blocks = best.dims[-1]
+    starts = b.const(np.arange(count, dtype=np.int64) * blocks)
+    flat = b.map(lambda row, k: row + k, starts, block)
+    chosen = b.gather(flat, inside.reshape(count * blocks))
+    position = b.map(lambda k, i: k * stride + i, block, chosen, dtype=DType.I32)
+    shape = reduced_shape(x.shape, [axis])
+    view = place(position.reshape(*(x.shape[a] for a in order)), order, shape)
+    return Tensor.of_view(view, b.interval(view), I64)
+
+

@@ -1,0 +1,115 @@
+"""Tensors of a network on their way to a tape: constants, or expressions that nothing has forced into memory yet."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import prod
+
+import numpy as np
+
+from oracle_node.importers.onnx.expression import (
+    Dims,
+    Expression,
+    Immediate,
+    Leaf,
+    leaves,
+    map_leaves,
+    reshaped_view,
+)
+from oracle_node.tape.interval import Interval
+from oracle_node.tape.types import Array
+from oracle_node.tape.view import View
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """A pending `x·(factor·scale) + shift`, kept in binary64 so that biases and normalisations fold into one.
+
+    `scale` and `shift` broadcast over the tensor; `factor` is an expression known only at run time, or None.
+    """
+
+    scale: Array
+    shift: Array
+    factor: Expression | None = None
+
+    def then(self, scale: Array, shift: Array) -> "Scaling":
+        """This, and after it `y·scale + shift`; single binary64 operations."""
+        return Scaling(self.scale * scale, self.shift * scale + shift, self.factor)
+
+
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """A value of the network: `shape` in the network's axis order, whatever lies in memory.
+
+    A constant has `data`. Otherwise `expression` runs over `axes`, whose row-major order is that of `shape`: they differ where
+    a reshape waits for the tensor to be written. `dtype` is the network's type; the tape may store a narrower one.
+    """
+
+    shape: Dims
+    dtype: np.dtype[np.generic]
+    data: Array | None = None
+    expression: Expression = Immediate(0)
+    axes: Dims = ()
+    scaling: Scaling | None = None
+
+    @classmethod
+    def constant(cls, data: Array) -> "Tensor":
+        return cls(data.shape, data.dtype, data)
+
+    @classmethod
+    def of(cls, expression: Expression, shape: Dims, dtype: "np.dtype[np.generic]") -> "Tensor":
+        return cls(shape, dtype, None, expression, shape)
+
+    @classmethod
+    def of_view(cls, view: View, interval: Interval, dtype: "np.dtype[np.generic]") -> "Tensor":
+        return cls.of(Leaf(view, interval), view.dims, dtype)
+
+    @property
+    def rank(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return prod(self.shape)
+
+    @property
+    def is_constant(self) -> bool:
+        return self.data is not None
+
+    @property
+    def is_float(self) -> bool:
+        return self.dtype == np.float32
+
+    @property
+    def is_reshaped(self) -> bool:
+        """Whether a reshape is pending that no strides can express."""
+        return self.axes != self.shape
+
+    def axis(self, axis: int) -> int:
+        """A possibly negative axis as an index."""
+        if not -self.rank <= axis < self.rank:
+            raise ValueError(f"axis {axis} of a tensor of rank {self.rank}")
+        return axis % self.rank
+
+    def moved(self, shape: Dims, of_array: Callable[[Array], Array], of_view: Callable[[View], View]) -> "Tensor":
+        """Data movement: `of_array` for a constant, `of_view` for every leaf of an expression (settled, no scaling pending)."""
+        if self.data is not None:
+            return Tensor.constant(of_array(self.data))
+        if self.is_reshaped or self.scaling is not None:
+            raise AssertionError("settle a tensor before moving it")
+        return Tensor.of(map_leaves(self.expression, of_view), shape, self.dtype)
+
+    def reshaped(self, shape: Dims) -> "Tensor":
+        """The same elements in another shape; pending where the leaves' strides cannot express it."""
+        if self.data is not None:
+            return Tensor.constant(self.data.reshape(shape))
+        if self.scaling is not None:
+            raise AssertionError("settle a tensor before moving it")
+        if all(reshaped_view(view, shape) is not None for view in leaves(self.expression)):
+            return Tensor.of(map_leaves(self.expression, lambda v: _reshaped(v, shape)), shape, self.dtype)
+        return replace(self, shape=shape)
+
+
+def _reshaped(view: View, shape: Dims) -> View:
+    moved = reshaped_view(view, shape)
+    assert moved is not None
+    return moved
