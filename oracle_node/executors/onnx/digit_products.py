@@ -1,0 +1,95 @@
+"""Matrix products with constant weights on `MatMulInteger`: digits of the activations as extra rows, digits of the weights as matrices."""
+
+import numpy as np
+
+from oracle_node.executors.onnx.digits import ACTIVATION_LIMIT, WEIGHT_LIMIT, Digits, activation_digits, split_activations, weight_digits
+from oracle_node.executors.onnx.graph import Elem, Value
+from oracle_node.executors.onnx.matrices import Matrices
+from oracle_node.executors.onnx.tensors import EXACT
+
+_F32_MACS_PER_NS, _INTEGER_MACS_PER_NS = 40.0, 180.0
+_DIGIT_NS, _COMBINE_NS = 0.5, 0.6
+"""Measured on one core with VNNI: per activation and digit, and per result and digit."""
+
+
+def multiply_digits(matrices: Matrices) -> Value | None:
+    """The product, (batch, rows, columns); None where digits do not apply or a float32 product is cheaper."""
+    weights = matrices.constant_right()
+    digits = activation_digits(matrices.context.tensor(matrices.product.left).interval)
+    if weights is None or digits is None:
+        return None
+    if matrices.inner * ACTIVATION_LIMIT * WEIGHT_LIMIT > EXACT[Elem.I32]:
+        return None
+    parts = weight_digits(matrices.context.tensors.constants, weights)
+    if parts is None or _float_is_cheaper(matrices, digits, len(parts)):
+        return None
+    tensors, ref = matrices.context.tensors, matrices.product.left.ref
+    rows = matrices.left_planes(tensors.derived(ref, digits, lambda: split_activations(matrices.context, ref, digits)))
+    elem = _carrier(matrices, parts)
+    total: Value | None = None
+    for scale, part in parts:
+        value = _scaled(matrices, _multiply(matrices, rows, part, digits, elem), scale)
+        total = value if total is None else matrices.context.graph.op("Add", [total, value])
+    return total
+
+
+def _float_is_cheaper(matrices: Matrices, digits: Digits, parts: int) -> bool:
+    if matrices.largest_sum() >= EXACT[Elem.F32]:
+        return False
+    macs = matrices.batch * matrices.rows * matrices.columns * matrices.inner
+    planes = len(digits.scales)
+    split = matrices.batch * matrices.rows * matrices.inner * planes * _DIGIT_NS
+    combine = matrices.batch * matrices.rows * matrices.columns * planes * parts * _COMBINE_NS
+    return macs / _F32_MACS_PER_NS < macs * planes * parts / _INTEGER_MACS_PER_NS + split + combine
+
+
+def _carrier(matrices: Matrices, parts: list[tuple[int, np.ndarray]]) -> Elem:
+    """A carrier for the result; i32 may wrap on the way, f64 must hold every part."""
+    if matrices.product.result.magnitude <= EXACT[Elem.I32]:
+        return Elem.I32
+    largest = int(matrices.context.tensor(matrices.product.left).interval.magnitude)
+    bound = largest * sum(scale * matrices.largest_column_sum(part) for scale, part in parts)
+    return Elem.F64 if bound < EXACT[Elem.F64] else Elem.I64
+
+
+def _multiply(matrices: Matrices, rows: Value, weights: np.ndarray, digits: Digits, elem: Elem) -> Value:
+    """One digit of the weights with all digits of the activations, put together in a carrier."""
+    graph, planes = matrices.context.graph, len(digits.scales)
+    shape = matrices.stack(planes * matrices.rows, matrices.columns)
+    sums = graph.op("MatMulInteger", [rows, graph.constant(weights)], Elem.I32, shape)
+    largest = int(matrices.context.tensor(matrices.product.left).interval.magnitude)
+    narrow = largest * matrices.largest_column_sum(weights) <= EXACT[Elem.I32]
+    inner = Elem.I32 if narrow else elem
+    value = _join_planes(matrices, graph.cast(sums, inner), digits)
+    if digits.correction:
+        correction = matrices.context.tensors.constants.get(
+            weights, ("correction", digits, inner), lambda: _correction(weights, digits).astype(inner.numpy)
+        )
+        value = graph.op("Add", [value, graph.constant(correction)])
+    return graph.cast(value, elem)
+
+
+def _join_planes(matrices: Matrices, sums: Value, digits: Digits) -> Value:
+    """Σ scale·plane over planes that lie below each other."""
+    if len(digits.scales) == 1:
+        return sums
+    total: Value | None = None
+    axis = len(sums.shape) - 2
+    counts = (*sums.shape[:axis], matrices.rows, matrices.columns)
+    for plane, scale in enumerate(digits.scales):
+        starts = [0] * len(counts)
+        starts[axis] = plane * matrices.rows
+        value = _scaled(matrices, matrices.context.graph.slice(sums, starts, counts, [1] * len(counts)), scale)
+        total = value if total is None else matrices.context.graph.op("Add", [total, value])
+    assert total is not None
+    return total
+
+
+def _scaled(matrices: Matrices, value: Value, scale: int) -> Value:
+    graph = matrices.context.graph
+    return value if scale == 1 else graph.op("Mul", [value, graph.scalar(scale, value.elem)])
+
+
+def _correction(weights: np.ndarray, digits: Digits) -> np.ndarray:
+    """What the digits' offsets leave out, per column; wraps with the carrier it is cast to."""
+    return weights.astype(np.int64).sum(axis=-2, keepdims=True) * digits.correction

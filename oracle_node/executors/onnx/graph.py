@@ -1,0 +1,191 @@
+"""A graph of ONNX nodes under construction: typed values of known shape. Knows ONNX, knows no tape.
+
+Shapes are always static. Large constants do not travel inside the protobuf (its limit is 2 GiB): the session gets them by reference.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from math import prod
+
+import numpy as np
+from onnx import NodeProto, TensorProto, ValueInfoProto, helper
+
+from oracle_node.tape.types import DType
+
+OPSET = 18
+IR_VERSION = 9
+_INLINE_BYTES = 256
+
+
+class Elem(IntEnum):
+    """Element types of graph values; the values are ONNX's."""
+
+    F32 = TensorProto.FLOAT
+    U8 = TensorProto.UINT8
+    I8 = TensorProto.INT8
+    I16 = TensorProto.INT16
+    I32 = TensorProto.INT32
+    I64 = TensorProto.INT64
+    BOOL = TensorProto.BOOL
+    F64 = TensorProto.DOUBLE
+
+    @property
+    def numpy(self) -> np.dtype[np.generic]:
+        return _NUMPY[self]
+
+    @classmethod
+    def of(cls, dtype: "np.dtype[np.generic] | DType") -> "Elem":
+        """The element type of a numpy dtype or a tape type."""
+        return _ELEMS[dtype.numpy if isinstance(dtype, DType) else np.dtype(dtype)]
+
+
+_NUMPY: dict[Elem, np.dtype[np.generic]] = {
+    Elem.F32: np.dtype(np.float32),
+    Elem.U8: np.dtype(np.uint8),
+    Elem.I8: np.dtype(np.int8),
+    Elem.I16: np.dtype(np.int16),
+    Elem.I32: np.dtype(np.int32),
+    Elem.I64: np.dtype(np.int64),
+    Elem.BOOL: np.dtype(np.bool_),
+    Elem.F64: np.dtype(np.float64),
+}
+_ELEMS = {dtype: elem for elem, dtype in _NUMPY.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """The name, element type and shape of one edge of the graph."""
+
+    name: str
+    elem: Elem
+    shape: tuple[int, ...]
+
+    @property
+    def count(self) -> int:
+        return prod(self.shape)
+
+
+class Graph:
+    """Nodes in execution order, with their constants."""
+
+    def __init__(self) -> None:
+        self.nodes: list[NodeProto] = []
+        self.constants: dict[str, np.ndarray] = {}
+        self.inputs: list[ValueInfoProto] = []
+        self.outputs: list[ValueInfoProto] = []
+        self._shared: dict[tuple[str, tuple[int, ...], bytes], Value] = {}
+        self._held: dict[int, tuple[np.ndarray, Value]] = {}
+
+    def input(self, name: str, elem: Elem, shape: tuple[int, ...]) -> Value:
+        self.inputs.append(helper.make_tensor_value_info(name, elem, shape))
+        return Value(name, elem, shape)
+
+    def output(self, name: str, value: Value) -> None:
+        """Expose a value under a name of its own."""
+        self.nodes.append(helper.make_node("Identity", [value.name], [name]))
+        self.outputs.append(helper.make_tensor_value_info(name, value.elem, value.shape))
+
+    def constant(self, array: np.ndarray) -> Value:
+        """A constant; equal small ones, and the same large array, are stored once."""
+        if id(array) in self._held:
+            return self._held[id(array)][1]
+        key = (array.dtype.str, array.shape, array.tobytes()) if array.nbytes <= _INLINE_BYTES else None
+        if key in self._shared:
+            return self._shared[key]
+        value = Value(f"c{len(self.constants)}", Elem.of(array.dtype), array.shape)
+        self.constants[value.name] = np.ascontiguousarray(array).reshape(array.shape)
+        if key is None:
+            self._held[id(array)] = (array, value)
+        else:
+            self._shared[key] = value
+        return value
+
+    def scalar(self, number: int | float, elem: Elem) -> Value:
+        """A rank-0 constant."""
+        return self.constant(np.asarray(number, elem.numpy))
+
+    def op(
+        self, kind: str, inputs: Sequence[Value], elem: Elem | None = None, shape: Sequence[int] | None = None, **attributes: object
+    ) -> Value:
+        """A node with one output; by default of the first input's type, and of the inputs' broadcast shape."""
+        if shape is None:
+            shape = np.broadcast_shapes(*(value.shape for value in inputs))
+        result = Value(f"t{len(self.nodes)}", inputs[0].elem if elem is None else elem, tuple(shape))
+        self.nodes.append(helper.make_node(kind, [value.name for value in inputs], [result.name], **attributes))
+        return result
+
+    def cast(self, value: Value, elem: Elem) -> Value:
+        return value if value.elem is elem else self.op("Cast", [value], elem, to=int(elem))
+
+    def reshape(self, value: Value, shape: Sequence[int]) -> Value:
+        if tuple(shape) == value.shape:
+            return value
+        return self.op("Reshape", [value, self._ints(shape)], shape=shape, allowzero=1)
+
+    def expand(self, value: Value, shape: Sequence[int]) -> Value:
+        """Repeat along axes of size 1."""
+        if tuple(shape) == value.shape:
+            return value
+        return self.op("Expand", [value, self._ints(shape)], shape=shape)
+
+    def transpose(self, value: Value, axes: Sequence[int]) -> Value:
+        """Axis i of the result is axis `axes[i]` of the value."""
+        shape = [value.shape[a] for a in axes]
+        moving = [a for a in axes if value.shape[a] != 1]
+        if moving == sorted(moving):
+            return self.reshape(value, shape)
+        return self.op("Transpose", [value], shape=shape, perm=list(axes))
+
+    def slice(self, value: Value, starts: Sequence[int], counts: Sequence[int], steps: Sequence[int]) -> Value:
+        """`counts[a]` elements of every axis from `starts[a]` on; a negative step walks backwards."""
+        touched = [a for a, n in enumerate(value.shape) if (starts[a], counts[a], steps[a]) != (0, n, 1)]
+        if not touched:
+            return value
+        ends = [starts[a] + counts[a] * steps[a] for a in touched]
+        ends = [end if end >= 0 else -(1 << 31) for end in ends]
+        parameters = [[starts[a] for a in touched], ends, touched, [steps[a] for a in touched]]
+        return self.op("Slice", [value, *map(self._ints, parameters)], shape=counts)
+
+    def concat(self, values: Sequence[Value], axis: int) -> Value:
+        if len(values) == 1:
+            return values[0]
+        shape = list(values[0].shape)
+        shape[axis] = sum(value.shape[axis] for value in values)
+        return self.op("Concat", values, shape=shape, axis=axis)
+
+    def reduce(self, kind: str, value: Value, axes: Sequence[int]) -> Value:
+        """A `Reduce…` operator over the axes, which vanish."""
+        shape = [n for a, n in enumerate(value.shape) if a not in axes]
+        return self.op(kind, [value, self._ints(axes)], shape=shape, keepdims=0)
+
+    def _ints(self, numbers: Sequence[int]) -> Value:
+        return self.constant(np.asarray(numbers, np.int64).reshape(-1))
+
+    def serialize(self) -> tuple[bytes, dict[str, np.ndarray]]:
+        """The model without anything that no output needs, and the constants that it declares but does not carry."""
+        nodes, used = self._live()
+        initializers, shared = [], {}
+        for name in (name for name in self.constants if name in used):
+            array = self.constants[name]
+            tensor = TensorProto(name=name, data_type=Elem.of(array.dtype), dims=array.shape)
+            if array.nbytes <= _INLINE_BYTES:
+                tensor.raw_data = array.tobytes()
+            else:
+                shared[name] = array
+                tensor.data_location = TensorProto.EXTERNAL
+                tensor.external_data.add(key="location", value="constants")
+            initializers.append(tensor)
+        graph = helper.make_graph(nodes, "tape", self.inputs, self.outputs, initializers)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+        return bytes(model.SerializeToString()), shared
+
+    def _live(self) -> tuple[list[NodeProto], set[str]]:
+        """The nodes that the outputs need, in order, and all names that they use."""
+        used = {output.name for output in self.outputs}
+        nodes = []
+        for node in reversed(self.nodes):
+            if used.intersection(node.output):
+                nodes.append(node)
+                used.update(node.input)
+        return nodes[::-1], used

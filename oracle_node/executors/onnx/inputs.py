@@ -1,0 +1,35 @@
+"""INPUT in numpy: what the graph cannot be trusted with (NaN, any bit pattern) is settled before anything is fed to it."""
+
+from math import prod
+
+import numpy as np
+
+from oracle_node.executors.onnx.views import View, read_array
+from oracle_node.executors.reference import evaluate_all
+from oracle_node.tape.affine import Symbols
+from oracle_node.tape.instruction import Clamp, Instruction
+
+_SMALL = 4096
+"""Up to here the reference executor's own code is fast enough."""
+
+
+def read_input(instruction: Instruction, symbols: Symbols, source: np.ndarray) -> np.ndarray:
+    """The INPUT's tensor, in its shape and type."""
+    shape = instruction.concrete_shape(symbols)
+    if prod(shape) <= _SMALL:
+        return evaluate_all(instruction, symbols, [source])
+    (operand,) = instruction.operands
+    view = View(operand.offset.at(symbols), shape, tuple(stride.at(symbols) for stride in operand.strides))
+    clamp = instruction.tail
+    assert isinstance(clamp, Clamp)
+    return np.ascontiguousarray(np.broadcast_to(_sanitised(read_array(source, view), clamp), shape))
+
+
+def _sanitised(raw: np.ndarray, clamp: Clamp) -> np.ndarray:
+    """Clamped to the declared range; f32: NaN is 0, and a zero +0."""
+    if raw.dtype != np.float32:
+        low, high = (max(min(int(v), int(np.iinfo(raw.dtype).max)), int(np.iinfo(raw.dtype).min)) for v in (clamp.lo, clamp.hi))
+        return np.clip(raw, raw.dtype.type(low), raw.dtype.type(high))
+    finite = np.where(np.isnan(raw), np.float32(0), raw)
+    clamped = np.clip(finite, np.float32(clamp.lo), np.float32(clamp.hi))
+    return np.where(clamped == 0, np.float32(0), clamped)

@@ -1,0 +1,118 @@
+"""The operands of a MATMUL as stacks of matrices, whatever axes its views walk."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from oracle_node.executors.onnx.context import Context, Reading
+from oracle_node.executors.onnx.graph import Elem, Value
+from oracle_node.executors.onnx.views import View, read
+from oracle_node.tape.interval import Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A matrix product in concrete terms; `result` bounds every element of it."""
+
+    left: Reading
+    right: Reading
+    shape: tuple[int, ...]
+    reduce_shape: tuple[int, ...]
+    result: Interval
+
+    def swapped(self) -> "Product":
+        return Product(self.right, self.left, self.shape, self.reduce_shape, self.result)
+
+    def size(self, axis: int) -> int:
+        """Length of an output or reduce axis."""
+        return (*self.shape, *self.reduce_shape)[axis]
+
+
+class Matrices:
+    """`out[batch, rows, columns] = Σ_inner left[batch, rows, inner] · right[batch, inner, columns]`.
+
+    Output axes that both operands walk are batch axes; those that neither walks repeat the result.
+    """
+
+    def __init__(self, context: Context, product: Product) -> None:
+        self.context, self.product = context, product
+        left, right = product.left.view.core, product.right.view.core
+        outer = range(len(product.shape))
+        self._batch = [a for a in outer if left[a] > 1 and right[a] > 1]
+        self._rows = [a for a in outer if left[a] > 1 and right[a] == 1]
+        self._columns = [a for a in outer if left[a] == 1 and right[a] > 1]
+        self._inner = [len(product.shape) + a for a in range(len(product.reduce_shape))]
+        self.batch, self.rows, self.columns, self.inner = (
+            prod(map(product.size, axes)) for axes in (self._batch, self._rows, self._columns, self._inner)
+        )
+
+    @property
+    def result_order(self) -> list[int]:
+        """Output axes in the order of the stacked result."""
+        return [*self._batch, *self._rows, *self._columns]
+
+    def stack(self, *shape: int) -> tuple[int, ...]:
+        """The shape of a stack of matrices; one matrix alone has no batch axis."""
+        return shape if self.batch == 1 else (self.batch, *shape)
+
+    def left(self, elem: Elem) -> Value:
+        """The left operand, (batch, rows, inner)."""
+        order = [*self._batch, *self._rows, *self._inner]
+        value = self.context.tensors.read(self.product.left.ref, self.product.left.view.permuted(order), elem)
+        return self._full(value, order, self.stack(self.rows, self.inner))
+
+    def left_planes(self, planes: Value) -> Value:
+        """The left operand from planes (n, *its tensor's shape), one below the other: (batch, n·rows, inner)."""
+        count, view = planes.shape[0], self.product.left.view
+        batch, rest = view.permuted(self._batch), view.permuted([*self._rows, *self._inner])
+        stacked = View(
+            view.offset,
+            (*batch.shape, count, *rest.shape),
+            (*batch.strides, planes.count // count, *rest.strides),
+        )
+        value = read(self.context.graph, planes, stacked)
+        full = [*batch.shape, count, *rest.shape]
+        value = self.context.graph.expand(value, full)
+        return self.context.graph.reshape(value, self.stack(count * self.rows, self.inner))
+
+    def right(self, elem: Elem) -> Value:
+        """The right operand, (batch, inner, columns)."""
+        constant = self.constant_right()
+        if constant is not None:
+            cast = self.context.tensors.constants.get(constant, elem, lambda: constant.astype(elem.numpy))
+            return self.context.graph.constant(cast)
+        order = [*self._batch, *self._inner, *self._columns]
+        value = self.context.tensors.read(self.product.right.ref, self.product.right.view.permuted(order), elem)
+        return self._full(value, order, self.stack(self.inner, self.columns))
+
+    def constant_right(self) -> np.ndarray | None:
+        """The right operand's data in its own type, if it is a constant."""
+        tensor = self.context.tensor(self.product.right)
+        if tensor.array is None:
+            return None
+        order = [*self._batch, *self._inner, *self._columns]
+        view, shape = self.product.right.view.permuted(order), self.stack(self.inner, self.columns)
+
+        def build() -> np.ndarray:
+            core = self.context.tensors.array(self.product.right.ref, view, Elem.of(tensor.dtype))
+            full = np.broadcast_to(core, [self.product.size(a) for a in order])
+            return np.ascontiguousarray(full).reshape(shape)
+
+        return self.context.tensors.constants.get(tensor.array, ("right", view, shape), build)
+
+    def largest_sum(self) -> int:
+        """Σ|left||right|: the most that any partial sum can reach."""
+        a, b = (int(self.context.tensor(r).interval.magnitude) for r in (self.product.left, self.product.right))
+        weights = self.constant_right()
+        return a * b * self.inner if weights is None else a * self.largest_column_sum(weights)
+
+    def largest_column_sum(self, weights: np.ndarray) -> int:
+        """The largest Σ|w| over the inner axis."""
+        compute = lambda: np.abs(weights.astype(np.int64)).sum(axis=-2).max(keepdims=True)  # noqa: E731
+        return int(self.context.tensors.constants.get(weights, "largest column sum", compute).max())
+
+    def _full(self, value: Value, order: Sequence[int], shape: Sequence[int]) -> Value:
+        graph = self.context.graph
+        return graph.reshape(graph.expand(value, [self.product.size(a) for a in order]), shape)
