@@ -1,5 +1,6 @@
 """Request inputs from files: numpy arrays, raw bytes, images."""
 
+from collections.abc import Sequence
 from math import isqrt
 from pathlib import Path
 
@@ -16,12 +17,16 @@ IMAGE_SUFFIXES = frozenset(
 
 
 def read_request(path: Path, model: Model, image_max: float | None = None) -> bytes:
-    """A request's bytes; an image is scaled as the model's card says (`image_max`) unless the caller does."""
-    white = model.card.input.get("image_max", 255.0) if image_max is None else image_max
-    return read_input(path, model.tape.sources[SourceKind.REQUEST], float(white)).tobytes()
+    """A request's bytes; an image is shaped and scaled as the model's card says, `image_max` overrides the scale."""
+    card = model.card.input
+    white = card.get("image_max", 255.0) if image_max is None else image_max
+    source = model.tape.sources[SourceKind.REQUEST]
+    return read_input(path, source, card.get("shape"), float(white)).tobytes()
 
 
-def read_input(path: Path, source: Source, image_max: float = 255.0) -> np.ndarray:
+def read_input(
+    path: Path, source: Source, shape: Sequence[int] | None = None, image_max: float = 255.0
+) -> np.ndarray:
     """The flat input (n,) in the source's type, from a .npy file, an image, or raw little-endian bytes.
 
     Values are converted only where nothing is lost; ConfigError names the file and what does not fit.
@@ -29,7 +34,7 @@ def read_input(path: Path, source: Source, image_max: float = 255.0) -> np.ndarr
     if path.suffix == ".npy":
         values = _as_type(_load_npy(path), source.dtype, path)
     elif path.suffix.lower() in IMAGE_SUFFIXES:
-        pixels = _load_image(path, source.max_elements, image_max)
+        pixels = _load_image(path, shape or (), source.max_elements) * np.float32(image_max / 255.0)
         values = _as_type(pixels if source.dtype is DType.F32 else pixels.round(), source.dtype, path)
     else:
         values = _from_bytes(path, source.dtype)
@@ -78,24 +83,29 @@ def _from_bytes(path: Path, dtype: DType) -> np.ndarray:
     return np.frombuffer(data, dtype.numpy).copy()
 
 
-def _load_image(path: Path, elements: int, image_max: float) -> np.ndarray:
-    """An image as (channels, side, side), values 0…`image_max`: grey where the model's size is a square, else RGB."""
+def _load_image(path: Path, shape: Sequence[int], elements: int) -> np.ndarray:
+    """An image of the model's shape, grey or RGB, planes first or last; values 0…255."""
     from PIL import Image, UnidentifiedImageError
 
-    channels = next(
-        (c for c in (1, 3) if elements % c == 0 and isqrt(elements // c) ** 2 == elements // c), None
-    )
-    if channels is None:
-        raise ConfigError(
-            f"{path}: the model's input of {elements:,} elements is not a square image; give a .npy file"
-        )
-    side = isqrt(elements // channels)
+    channels, height, width, planes_first = _image_shape(path, shape, elements)
     try:
         with Image.open(path) as image:
-            pixels = np.asarray(
-                image.convert("L" if channels == 1 else "RGB").resize((side, side)), np.float32
-            )
+            picture = image.convert("L" if channels == 1 else "RGB").resize((width, height))
+            pixels = np.asarray(picture, np.float32).reshape(height, width, channels)
     except (UnidentifiedImageError, SyntaxError) as error:
         raise ConfigError(f"{path}: not an image that can be read ({error})") from None
-    planes = pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
-    return planes * np.float32(image_max / 255.0)
+    return pixels.transpose(2, 0, 1) if planes_first else pixels
+
+
+def _image_shape(path: Path, shape: Sequence[int], elements: int) -> tuple[int, int, int, bool]:
+    """(channels, height, width, planes first) from (1, C, H, W) or (1, H, W, C), else of a square image."""
+    match [int(size) for size in shape]:
+        case [1, 1 | 3 as channels, height, width]:
+            return channels, height, width, True
+        case [1, height, width, 1 | 3 as channels]:
+            return channels, height, width, False
+    for channels in (1, 3):
+        side = isqrt(elements // channels)
+        if side * side * channels == elements:
+            return channels, side, side, True
+    raise ConfigError(f"{path}: the model's input of {elements:,} elements is no image; give a .npy file")

@@ -1,5 +1,6 @@
-"""`oracle-node model`: models as files."""
+"""`oracle-node model`: models as files, and listing them on chain."""
 
+import asyncio
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import click
 
 from oracle_node.cli.inputs import read_request
 from oracle_node.cli.options import (
+    ether,
     executor_option,
     existing_file,
     image_max_option,
@@ -15,6 +17,7 @@ from oracle_node.cli.options import (
     parse_hash,
 )
 from oracle_node.cli.output import Output, json_option
+from oracle_node.cli.session import Session, dry_run_option, session_options
 from oracle_node.errors import ModelError
 
 
@@ -39,14 +42,41 @@ def model() -> None:
     show_default=True,
     help="Bits of a weight: 15 is near lossless, 8 is faster.",
 )
+@click.option(
+    "--input-range", type=(float, float), help="What inputs are clamped to [default: ±2^20 for floats]."
+)
+@click.option(
+    "--outputs",
+    multiple=True,
+    metavar="NAME",
+    help="Answer with these tensors [default: the network's outputs].",
+)
+@click.option(
+    "--image-max", type=float, help="Value of a white pixel, where the input is an image [default: 255]."
+)
 @json_option
-def import_model(source: Path, directory: Path, weights: str, out: Output) -> None:
+def import_model(
+    source: Path,
+    directory: Path,
+    weights: str,
+    input_range: tuple[float, float] | None,
+    outputs: tuple[str, ...],
+    image_max: float | None,
+    out: Output,
+) -> None:
     """Lower a float32 ONNX network to a tape and prove it total."""
     from oracle_node.cli.sources import import_source
     from oracle_node.model.directory import save_model
 
-    with out.progress(f"importing {source.name}", None):
-        imported = import_source(source, int(weights))
+    with out.progress(f"importing {source.name}", None) as advance:
+        imported = import_source(
+            source,
+            8 if weights == "8" else 15,
+            input_range=input_range,
+            outputs=outputs or None,
+            image_max=image_max,
+            progress=lambda done, total: advance(1),
+        )
     save_model(imported, directory)
     out.result({**_facts(imported.describe()), "directory": directory})
 
@@ -176,6 +206,31 @@ def verify(model_id: str, directory: Path, out: Output) -> None:
     if found != wanted:
         raise ModelError(f"{directory} holds model 0x{found.hex()}, not 0x{wanted.hex()}")
     out.result({"model_id": found, "verified": True})
+
+
+@model.command()
+@click.argument("directory", metavar="DIR", type=model_directory)
+@session_options
+@click.option(
+    "--window", type=click.IntRange(1), help="Seconds to challenge a claim [default: the contract's least]."
+)
+@click.option(
+    "--clock", type=click.IntRange(1), help="Seconds of thinking time of each side [default: the least]."
+)
+@click.option("--claim-bond", type=ether, help="Ether a claim locks [default: the least].")
+@click.option("--challenge-bond", type=ether, help="Ether a challenge locks [default: the least].")
+@click.option("--min-fee", type=ether, default=0, show_default=True, help="Least ether a request pays.")
+@click.option(
+    "--commit-reveal/--open", default=True, show_default=True, help="Hide answers until claimants are bound."
+)
+@dry_run_option
+@json_option
+def register(directory: Path, session: Session, out: Output, **terms: Any) -> None:
+    """List a model on chain under terms; anyone may, under any terms above the contract's floors."""
+    from oracle_node.cli.listing import register_model
+    from oracle_node.model.directory import load_model
+
+    out.result(asyncio.run(register_model(session, load_model(directory), **terms)))
 
 
 def _facts(description: dict[str, Any]) -> dict[str, Any]:

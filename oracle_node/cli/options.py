@@ -1,6 +1,8 @@
 """Options and arguments that several commands share."""
 
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -8,6 +10,26 @@ from oracle_node.errors import ConfigError
 
 existing_file = click.Path(exists=True, dir_okay=False, path_type=Path)
 model_directory = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+class _Ether(click.ParamType[int]):
+    """An amount of ether as people write it, exactly, in wei."""
+
+    name = "ether"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        try:
+            wei = Decimal(value) * 10**18
+            if wei < 0 or wei != wei.to_integral_value():
+                raise ValueError
+            return int(wei)
+        except (ArithmeticError, ValueError):
+            self.fail(f"{value!r} is no amount of ether", param, ctx)
+
+
+ether = _Ether()
 
 executor_option = click.option(
     "--executor",

@@ -76,7 +76,7 @@ def test_image__larger_than_the_model__is_scaled_in_size_and_range(tmp_path: Pat
     picture = np.zeros((16, 16), np.uint8)
     picture[:, 8:] = 255
     Image.fromarray(picture).save(tmp_path / "half.png")
-    values = read_input(tmp_path / "half.png", PIXELS, image_max=16.0).reshape(8, 8)
+    values = read_input(tmp_path / "half.png", PIXELS, (1, 1, 8, 8), 16.0).reshape(8, 8)
     assert values[:, 0].tolist() == [0.0] * 8
     assert values[:, 7].tolist() == [16.0] * 8
 
@@ -91,3 +91,15 @@ def test_image__that_is_none__is_refused(tmp_path: Path) -> None:
     (tmp_path / "fake.png").write_bytes(b"not a picture")
     with pytest.raises(ConfigError, match="not an image"):
         read_input(tmp_path / "fake.png", PIXELS)
+
+
+def test_image__for_a_model_with_planes_last__is_interleaved(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 2), (1, 2, 3)).save(tmp_path / "wide.png")
+    values = read_input(tmp_path / "wide.png", Source(DType.U8, 48, 48), (1, 2, 8, 3))
+    assert values.reshape(2, 8, 3)[1, 7].tolist() == [1, 2, 3]
+
+
+def test_image__for_a_model_that_takes_none__is_refused(tmp_path: Path) -> None:
+    Image.new("L", (4, 4)).save(tmp_path / "grey.png")
+    with pytest.raises(ConfigError, match="5 elements is no image"):
+        read_input(tmp_path / "grey.png", Source(DType.F32, 5, 5), (1, 5))
