@@ -28,7 +28,6 @@ from oracle_node.tape import interval as iv
 from oracle_node.tape.affine import Affine
 from oracle_node.tape.builder import TapeBuilder
 from oracle_node.tape.expression import Number, Scalar, ScalarFunction, record
-from oracle_node.tape.instruction import MAX_OPERANDS
 from oracle_node.tape.interval import Interval, RangeError
 from oracle_node.tape.scalar import MAX_OPERATIONS
 from oracle_node.tape.types import Array, DType
@@ -38,6 +37,8 @@ LIMIT = 2.0**60
 """No float tensor's values are let beyond this: a clamp that no real activation reaches keeps every interval finite."""
 FACTOR_LIMIT = 2.0**40
 """The largest scale of quantised activations; beyond it their product saturates."""
+FUSED_OPERANDS = 6
+"""Each operand of a MAP opens a chunk with its path: more would outgrow the bound on one step's proof."""
 F32 = np.dtype(np.float32)
 I64 = np.dtype(np.int64)
 
@@ -65,7 +66,7 @@ class Lowering:
             costs = [_operations(t.expression) for t in tensors]
             heaviest = max(range(len(tensors)), key=lambda i: costs[i])
             if costs[heaviest] == 0:
-                raise ModelError("one step of this operator has more than 64 operations or 8 operands")
+                raise ModelError("one step of this operator has more than 64 operations or 6 operands")
             whole = tensors[heaviest]
             written = self.materialise(whole)
             tensors = [written if t is whole else t for t in tensors]
@@ -311,7 +312,7 @@ def _operations(expression: Expression) -> int:
 
 
 def _fits(expression: Expression) -> bool:
-    return len(leaves(expression)) <= MAX_OPERANDS and _operations(expression) <= MAX_OPERATIONS
+    return len(leaves(expression)) <= FUSED_OPERANDS and _operations(expression) <= MAX_OPERATIONS
 
 
 def _number_type(value: Number) -> "np.dtype[np.generic]":
