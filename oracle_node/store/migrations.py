@@ -15,11 +15,14 @@ MIGRATIONS = (
     CREATE TABLE events (
         block INTEGER NOT NULL,
         log_index INTEGER NOT NULL,
+        time INTEGER NOT NULL,
         name TEXT NOT NULL,
+        listing_id BLOB,
         request_id BLOB,
         claim_id BLOB,
         challenge_id BLOB,
-        body TEXT NOT NULL,
+        topics BLOB NOT NULL,
+        data BLOB NOT NULL,
         PRIMARY KEY (block, log_index)
     );
     CREATE INDEX events_by_request ON events (request_id, name);

@@ -3,7 +3,6 @@
 All methods are quick and synchronous, and are called from the event loop's thread only: one writer, no locks.
 """
 
-import json
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -19,15 +18,20 @@ from oracle_node.chain.journal import Call, SignedIntent
 from oracle_node.errors import ConfigError
 from oracle_node.store.migrations import migrate
 
+Without = tuple[str, Sequence[str]]
+
 
 @dataclass(frozen=True)
 class StoredEvent:
-    """An event of the contracts, at its place in the chain; bytes in `body` are 0x hex."""
+    """A log of the contracts at its place in the chain, with its block's time and the ids it speaks of."""
 
     block: int
     log_index: int
+    time: int
     name: str
-    body: dict[str, Any]
+    topics: tuple[bytes, ...]
+    data: bytes = field(repr=False)
+    listing_id: bytes | None = None
     request_id: bytes | None = None
     claim_id: bytes | None = None
     challenge_id: bytes | None = None
@@ -100,31 +104,43 @@ class Store:
             if step.rolled_back_to is not None:
                 self._database.execute("DELETE FROM events WHERE block > ?", (step.rolled_back_to,))
             self._database.execute("DELETE FROM checkpoints")
-            self._database["checkpoints"].insert_all(
-                {"number": c.number, "hash": c.hash, "timestamp": c.timestamp} for c in step.checkpoints
-            )
+            for checkpoint in step.checkpoints:
+                values = (checkpoint.number, checkpoint.hash, checkpoint.timestamp)
+                self._database.execute("INSERT INTO checkpoints VALUES (?, ?, ?)", values)
             for event in events:
                 self._insert_event(event)
 
     def _insert_event(self, event: StoredEvent) -> None:
-        place = (event.block, event.log_index, event.name)
-        ids = (event.request_id, event.claim_id, event.challenge_id)
-        # SAFETY: replace, because a chunk may be read again after a crash between its parts
+        place = (event.block, event.log_index, event.time, event.name)
+        ids = (event.listing_id, event.request_id, event.claim_id, event.challenge_id)
+        # SAFETY: replace, because a block may be read again after a reorg that brought the same log back
         self._database.execute(
-            "INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (*place, *ids, json.dumps(event.body)),
+            "INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*place, *ids, b"".join(event.topics), event.data),
         )
 
-    def events(self, name: str | None = None, **ids: bytes) -> list[StoredEvent]:
-        """Events in chain order, of one name and with the given request_id, claim_id or challenge_id."""
-        wanted = {"name": name} | ids if name else ids
-        where = " AND ".join(f"{column} = ?" for column in wanted) or "1"
+    def events(self, *names: str, without: Without | None = None, **ids: bytes) -> list[StoredEvent]:
+        """Events in chain order, of any of the names and with the given listing_id, request_id or claim_id.
+
+        `without` (column, names) leaves out those whose id in that column has an event of such a name anywhere.
+        """
+        clauses, values = [f"{column} = ?" for column in ids], list[Any](ids.values())
+        if names:
+            clauses.append(f"name IN ({_marks(names)})")
+            values += names
+        if without is not None:
+            column, enders = without
+            clauses.append(
+                f"{column} NOT IN (SELECT {column} FROM events WHERE name IN ({_marks(enders)})"
+                f" AND {column} IS NOT NULL)"
+            )
+            values += enders
         rows = self._database.execute(
-            "SELECT block, log_index, name, body, request_id, claim_id, challenge_id FROM events"
-            f" WHERE {where} ORDER BY block, log_index",
-            tuple(wanted.values()),
+            "SELECT block, log_index, time, name, topics, data, listing_id, request_id, claim_id, challenge_id"
+            f" FROM events WHERE {' AND '.join(clauses) or '1'} ORDER BY block, log_index",
+            values,
         )
-        return [StoredEvent(*row[:3], json.loads(row[3]), *row[4:]) for row in rows]
+        return [StoredEvent(*row[:4], _topics(row[4]), *row[5:]) for row in rows]
 
     # What only this node knows
 
@@ -192,3 +208,11 @@ class Store:
 
     def _one(self, sql: str, *parameters: Any) -> Any:
         return self._database.execute(sql, parameters).fetchone()
+
+
+def _marks(values: Sequence[str]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def _topics(joined: bytes) -> tuple[bytes, ...]:
+    return tuple(joined[start : start + 32] for start in range(0, len(joined), 32))

@@ -19,7 +19,7 @@ def head(number: int) -> Head:
 
 
 def event(block: int, name: str = "Requested") -> StoredEvent:
-    return StoredEvent(block, 0, name, {"fee": 3}, request_id=REQUEST)
+    return StoredEvent(block, 0, 1000 + block, name, (b"t" * 32, REQUEST), b"data", request_id=REQUEST)
 
 
 def test_apply__step_with_rollback__drops_newer_events_only(tmp_path: Path) -> None:
@@ -33,11 +33,22 @@ def test_apply__step_with_rollback__drops_newer_events_only(tmp_path: Path) -> N
 def test_apply__failure_inside__nothing_changed(tmp_path: Path) -> None:
     store = Store(tmp_path / "node.db")
     store.apply(Step(None, (), (head(1),), head(1)), [event(1)])
-    unstorable = StoredEvent(2, 0, "Requested", {"fee": object()})
-    with pytest.raises(TypeError):
+    unstorable = StoredEvent(2, 0, 1002, "Requested", (), object())  # type: ignore[arg-type]
+    with pytest.raises(sqlite3.Error):
         store.apply(Step(0, (), (head(2),), head(2)), [unstorable])
     assert store.events() == [event(1)]
     assert store.checkpoints() == (head(1),)
+
+
+def test_events__without_enders__only_what_is_open(tmp_path: Path) -> None:
+    store = Store(tmp_path / "node.db")
+    other = StoredEvent(2, 0, 1002, "Requested", (), b"", request_id=b"\x09" * 32)
+    store.apply(Step(None, (), (head(3),), head(3)), [event(1), other, event(3, "RequestExpired")])
+    assert store.events("Requested", without=("request_id", ["RequestExpired"])) == [other]
+    assert store.events("Requested", "RequestExpired", request_id=REQUEST) == [
+        event(1),
+        event(3, "RequestExpired"),
+    ]
 
 
 def test_keep_answer__reopened_after_a_second_answer__first_salt_is_still_there(tmp_path: Path) -> None:
