@@ -3,13 +3,13 @@
 A move is valid iff now ≤ limit, a timeout iff now > limit.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from oracle_node.commitments.merkle import depth
 from oracle_node.commitments.tensor import chunk_count
 from oracle_node.game.geometry import NO_LENGTH, Place, children_count
-from oracle_node.game.state import ChallengeState, ClaimState, NodeKey, Record
+from oracle_node.game.state import ChallengeState, ClaimState, ClaimStatus, NodeKey, Record
 
 
 class Turn(IntEnum):
@@ -61,11 +61,17 @@ def dispute(claim: ClaimState, challenge: ChallengeState, instruction_count: int
     return Dispute(claim.trace_root, Place(None, depth(instruction_count), 0), 0)
 
 
-def answer(claim: ClaimState, current: Dispute) -> Record | None:
-    """The defender's answer at the current node; at a tensor root that is still to be named, the trace itself."""
-    if current.place.tensor is None and current.place.is_leaf:
+def answer(claim: ClaimState, current: Dispute, instruction_count: int) -> Record | None:
+    """The defender's answer at the current node.
+
+    In a trace of one tensor it is the trace itself. A trace root revealed before it was posted counts from the post.
+    """
+    if current.place != Place(None, depth(instruction_count), 0):
+        return claim.records.get(current.key)
+    if current.place.is_leaf:
         return Record(claim.trace_time)
-    return claim.records.get(current.key)
+    record = claim.records.get(current.key)
+    return None if record is None else replace(record, time=max(record.time, claim.trace_time))
 
 
 def clock(claim: ClaimState, challenge: ChallengeState, instruction_count: int) -> Clock:
@@ -73,11 +79,11 @@ def clock(claim: ClaimState, challenge: ChallengeState, instruction_count: int) 
 
     An answer that came after the defender's limit does not count: the challenger may claim the timeout.
     """
-    if not challenge.is_active or claim.status.is_decided:
+    if not challenge.is_active or claim.status is not ClaimStatus.PROPOSED:
         return Clock(Turn.NOBODY, 0)
     defender_limit = challenge.since + challenge.defender_left
     current = dispute(claim, challenge, instruction_count)
-    record = None if current is None else answer(claim, current)
+    record = None if current is None else answer(claim, current, instruction_count)
     if record is None or record.time > defender_limit:
         return Clock(Turn.DEFENDER, defender_limit)
     return Clock(Turn.CHALLENGER, max(record.time, challenge.since) + challenge.challenger_left)

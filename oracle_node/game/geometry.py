@@ -15,7 +15,7 @@ class Place:
     """A node of a claim's tree.
 
     `tensor` is None in the trace tree, else the instruction index. `level` counts from the tree's leaves: level 0 of
-    the trace tree is a tensor root, level 0 of a tensor a chunk. A tensor's top level stands for the tensor root itself.
+    the trace tree is a tensor root, level 0 of a tensor a chunk. The top level of a tensor stands for the tensor root.
     """
 
     tensor: int | None

@@ -78,8 +78,8 @@ class ChallengeKey:
 class ChallengeState:
     """A challenge at the challenger's last move, as `getChallenge` returns it.
 
-    `node` is None until the first pick; `instruction` is `NO_INDEX` inside the trace tree. `since` is the time of the
-    challenger's last move, and both clocks (seconds) are as they stood then.
+    `node` is None until the first pick (or the trace root, once there is one); `instruction` is `NO_INDEX` inside the
+    trace tree. `since` is the time of the challenger's last move, and both clocks (seconds) are as they stood then.
     """
 
     key: ChallengeKey

@@ -93,7 +93,7 @@ def _challenger_move(claim: ClaimState, challenge: ChallengeState, knowledge: Kn
         return None
     place = current.place
     if place.tensor is not None and place.is_leaf:
-        record = answer(claim, current)
+        record = answer(claim, current, count)
         assert record is not None
         proof = prove_chunk(claim, knowledge, place.tensor, place.position, record.chunk)
         return Due(Prove(challenge.key, current.node, proof), timer.limit)
