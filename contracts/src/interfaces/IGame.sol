@@ -48,7 +48,6 @@ interface IGame {
     error TraceNotPosted(bytes32 claimId);
     /// @notice Hashes fold to something else than what they have to prove.
     error WrongRoot(bytes32 folded, bytes32 required);
-    error WrongPathLength(uint256 given, uint256 required);
     error WrongChildCount(uint256 given, uint256 required);
     error AlreadyRevealed(bytes32 node, uint256 time);
     error NotRevealed(bytes32 node);
@@ -61,7 +60,6 @@ interface IGame {
     /// @notice A descent ends at a tensor, which must be named, or names one elsewhere.
     error NamingMismatch(bool given, bool required);
     error NothingPicked();
-    error ChunkTooLong(uint256 bytesGiven);
     /// @notice The clock of the player who moves has run out.
     error ClockOut(uint256 time, uint256 limit);
     /// @notice The player on turn may still move.

@@ -14,10 +14,10 @@ interface IModels {
     error UnknownListing(bytes32 listingId);
     /// @notice A model's field is outside what the contract can judge.
     /// @param field Its name in `Model`.
-    error BadModel(string field, uint256 value);
+    error BadModel(bytes32 field, uint256 value);
     /// @notice Terms under a floor, or above what the contract can store.
     /// @param field Its name in `Policy`.
-    error BadPolicy(string field, uint256 value, uint256 floor);
+    error BadPolicy(bytes32 field, uint256 value, uint256 floor);
 
     /// @notice Lists a model under terms.
     /// @return listingId `keccak256(abi.encode(modelId, policy))`.

@@ -48,8 +48,6 @@ interface IRequests {
     error GasTooLow(uint256 gasLeft, uint256 required);
     /// @notice No provisional answer may be delivered, or none is there to retract.
     error NotProvisional(bytes32 requestId);
-    /// @notice The call came out of a callback.
-    error Reentered();
 
     /// @notice Asks a model. The value is credited first; fee and callback gas are locked from the balance.
     function request(bytes32 listingId, bytes calldata input, RequestOptions calldata options)

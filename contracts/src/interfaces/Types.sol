@@ -243,7 +243,7 @@ struct ChallengeKey {
 /// @param position Place of the current node among the nodes of its height, from the left.
 /// @param height Levels between the current node and the leaves of its tree.
 /// @param byteLength Of the disputed tensor; 0 while the trace tree is descended.
-/// @param picks Pick transactions so far.
+/// @param challengerCost Metered wei of the challenger's moves, drawn from the pot if another challenge wins.
 /// @param steps Levels of reveals descended so far.
 /// @param node The disputed node; zero while there is no trace root.
 /// @param turn Whose clock runs.
@@ -257,7 +257,7 @@ struct ChallengeView {
     uint64 position;
     uint8 height;
     uint64 byteLength;
-    uint16 picks;
+    uint256 challengerCost;
     uint16 steps;
     bytes32 node;
     Turn turn;

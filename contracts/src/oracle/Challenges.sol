@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.26;
+
+import {IGame} from "../interfaces/IGame.sol";
+import {ChallengeKey, ChallengeStatus, ChallengeView, ClaimStatus, NO_INDEX, NO_LENGTH, Turn} from "../interfaces/Types.sol";
+import {Trees} from "../lib/Trees.sol";
+import {Delivery} from "./Delivery.sol";
+
+/// @notice What a challenge is, whose turn it is, and how it is settled. Clocks are lazy: reveals are recorded per claim and
+/// node, and each challenge works out from those records what its players have used.
+abstract contract Challenges is Delivery {
+    /// @dev Gas that moves are paid for; below what they cost, so that nobody moves for the money.
+    uint256 private constant OPEN_GAS = 50_000;
+    uint256 internal constant PICK_GAS = 40_000;
+    uint256 private constant TRACE_GAS = 75_000;
+    uint256 private constant REVEAL_GAS = 65_000;
+    uint256 private constant CHUNK_GAS = 70_000;
+
+    /// @dev Levels that one reveal opens.
+    uint256 internal constant ARITY_LOG2 = 4;
+
+    /// @dev Two words: this, and the current node, which is the trace root before the first step (`steps` 0 and no
+    /// instruction named) and not stored then.
+    struct Challenge {
+        ChallengeStatus status;
+        uint40 since;
+        uint24 challengerLeft;
+        uint24 defenderLeft;
+        uint32 instruction;
+        uint32 position;
+        uint8 height;
+        uint40 byteLength;
+        uint8 steps;
+        uint40 costGwei;
+        bytes32 node;
+    }
+
+    mapping(bytes32 challengeId => Challenge) internal _challenges;
+    mapping(address challenger => mapping(address delegate => bool)) internal _delegates;
+
+    /// @dev Time (40 bits) over the low 216 bits of the keccak256 of what was revealed, by claim, node, length tag, count.
+    mapping(bytes32 key => uint256) internal _records;
+    uint256 internal constant RECORD_HASH = type(uint216).max;
+
+    /// @inheritdoc IGame
+    function open(bytes32 claimId, uint256 nonce) external payable returns (bytes32 id) {
+        Claim storage c = _claims[claimId];
+        _requireClaimIn(claimId, c.status, ClaimStatus.PROPOSED);
+        require(block.timestamp <= c.windowEnd, WindowClosed(block.timestamp, c.windowEnd));
+        id = _challengeId(claimId, msg.sender, nonce);
+        Challenge storage ch = _challenges[id];
+        require(ch.status == ChallengeStatus.NONE, ChallengeExists(id));
+        Listing storage l = _listings[c.listing];
+        _creditAndLock(l.challengeBond);
+        c.openChallenges += 1;
+        ch.status = ChallengeStatus.ACTIVE;
+        ch.since = uint40(block.timestamp);
+        ch.challengerLeft = uint24(l.challengerClock);
+        ch.defenderLeft = uint24(l.defenderClock);
+        ch.instruction = NO_INDEX;
+        ch.costGwei = _costGwei(OPEN_GAS);
+        emit ChallengeOpened(id, claimId, msg.sender, nonce);
+    }
+
+    /// @inheritdoc IGame
+    function setDelegate(address delegate, bool allowed) external {
+        _delegates[msg.sender][delegate] = allowed;
+        emit DelegateSet(msg.sender, delegate, allowed);
+    }
+
+    /// @inheritdoc IGame
+    function timeout(ChallengeKey calldata key) external {
+        (bytes32 id, Challenge storage ch) = _activeChallenge(key);
+        Claim storage c = _claims[key.claimId];
+        _requireClaimIn(key.claimId, c.status, ClaimStatus.PROPOSED);
+        (Turn turn, uint256 limit,) = _turn(ch, c, key.claimId);
+        require(block.timestamp > limit, ClockRunning(block.timestamp, limit));
+        if (turn == Turn.DEFENDER) _convict(key, id, ch, c);
+        else _lose(key, id, ch, c);
+    }
+
+    /// @inheritdoc IGame
+    function close(ChallengeKey calldata key) external {
+        (bytes32 id, Challenge storage ch) = _activeChallenge(key);
+        Claim storage c = _claims[key.claimId];
+        ClaimStatus status = c.status;
+        require(status != ClaimStatus.PROPOSED, ClaimUndecided(key.claimId));
+        if (status == ClaimStatus.FINALIZED) {
+            (Turn turn, uint256 limit,) = _turn(ch, c, key.claimId);
+            if (turn == Turn.CHALLENGER && block.timestamp > limit) return _lose(key, id, ch, c);
+        }
+        uint256 drawn = status == ClaimStatus.REFUTED ? _drawPot(c, uint256(ch.costGwei) * 1 gwei) : 0;
+        _settle(key, id, ch, c, ChallengeStatus.VOID, _listings[c.listing].challengeBond + drawn, 0);
+        if (c.openChallenges == 0 && c.pot != 0) {
+            _burn(c.pot);
+            c.pot = 0;
+        }
+    }
+
+    /// @inheritdoc IGame
+    function getChallenge(ChallengeKey calldata key) external view returns (ChallengeView memory v) {
+        Challenge storage ch = _challenges[_challengeId(key.claimId, key.challenger, key.nonce)];
+        Claim storage c = _claims[key.claimId];
+        v.status = ch.status;
+        v.since = ch.since;
+        v.challengerLeft = ch.challengerLeft;
+        v.defenderLeft = ch.defenderLeft;
+        v.instruction = ch.instruction;
+        v.position = ch.position;
+        v.byteLength = ch.byteLength;
+        v.challengerCost = uint256(ch.costGwei) * 1 gwei;
+        v.steps = ch.steps;
+        (v.node, v.height) = _place(ch, c);
+        if (v.status == ChallengeStatus.ACTIVE && c.status == ClaimStatus.PROPOSED) {
+            uint256 limit;
+            (v.turn, limit,) = _turn(ch, c, key.claimId);
+            v.limit = uint40(limit);
+        }
+    }
+
+    /// @inheritdoc IGame
+    function challengeIdOf(ChallengeKey calldata key) external view returns (bytes32) {
+        return _challengeId(key.claimId, key.challenger, key.nonce);
+    }
+
+    /// @inheritdoc IGame
+    function revealedAt(bytes32 claimId, bytes32 node, uint64 lengthTag, uint256 childCount)
+        external
+        view
+        returns (uint256)
+    {
+        return _records[_recordKey(claimId, node, lengthTag, childCount)] >> 216;
+    }
+
+    /// @dev INVARIANT: an id binds chain, contract, claim and challenger, so that a reorg cannot redirect a bond.
+    function _challengeId(bytes32 claimId, address challenger, uint256 nonce) internal view returns (bytes32) {
+        return keccak256(abi.encode(block.chainid, address(this), claimId, challenger, nonce));
+    }
+
+    function _activeChallenge(ChallengeKey calldata key) internal view returns (bytes32 id, Challenge storage ch) {
+        id = _challengeId(key.claimId, key.challenger, key.nonce);
+        ch = _challenges[id];
+        require(ch.status == ChallengeStatus.ACTIVE, ChallengeNotActive(id, ch.status));
+    }
+
+    function _recordKey(bytes32 claimId, bytes32 node, uint64 lengthTag, uint256 count)
+        internal
+        pure
+        returns (bytes32)
+    {
+        return keccak256(abi.encode(claimId, node, lengthTag, count));
+    }
+
+    /// @dev Whether a challenge still stands at the trace root.
+    function _atTraceRoot(Challenge storage ch) internal view returns (bool) {
+        return ch.steps == 0 && ch.instruction == NO_INDEX;
+    }
+
+    /// @dev The current node, and the levels below it.
+    function _place(Challenge storage ch, Claim storage c) internal view returns (bytes32 node, uint8 height) {
+        if (_atTraceRoot(ch)) {
+            return (c.traceRoot, uint8(Trees.depth(_programs[c.listing].instructionCount)));
+        }
+        return (ch.node, ch.height);
+    }
+
+    /// @dev Which record answers the current node: its length tag and number of children, 0 for a chunk.
+    function _question(uint32 instruction, uint8 height, uint64 byteLength)
+        internal
+        pure
+        returns (uint64 lengthTag, uint256 count)
+    {
+        bool tensorRoot = instruction != NO_INDEX && height == Trees.chunkDepth(byteLength);
+        lengthTag = tensorRoot ? byteLength : NO_LENGTH;
+        if (height == 0) return (lengthTag, 0);
+        uint256 odd = height % ARITY_LOG2;
+        count = 1 << (odd == 0 ? ARITY_LOG2 : odd);
+    }
+
+    /// @dev Time at which the current node was answered, 0 if it was not, and the record's hash.
+    function _answer(Challenge storage ch, Claim storage c, bytes32 claimId)
+        internal
+        view
+        returns (uint256 time, uint256 recorded)
+    {
+        bool atRoot = _atTraceRoot(ch);
+        uint256 traceTime = atRoot ? c.traceTime : 0;
+        if (atRoot && traceTime == 0) return (0, 0);
+        (bytes32 node, uint8 height) = _place(ch, c);
+        // A trace of one tensor has no tree: the challenger names the instruction at once.
+        if (atRoot && height == 0) return (traceTime, 0);
+        (uint64 lengthTag, uint256 count) = _question(ch.instruction, height, ch.byteLength);
+        uint256 record = _records[_recordKey(claimId, node, lengthTag, count)];
+        time = record >> 216;
+        if (time != 0 && time < traceTime) time = traceTime;
+        recorded = record & RECORD_HASH;
+    }
+
+    /// @dev Whose clock runs, until when, and since when. A defender who answered too late stays on turn, with its limit in
+    /// the past: nothing that happens later can mend it.
+    function _turn(Challenge storage ch, Claim storage c, bytes32 claimId)
+        internal
+        view
+        returns (Turn turn, uint256 limit, uint256 answered)
+    {
+        (answered,) = _answer(ch, c, claimId);
+        uint256 since = ch.since;
+        limit = since + ch.defenderLeft;
+        if (answered == 0 || answered > limit) return (Turn.DEFENDER, limit, answered);
+        if (answered < since) answered = since;
+        return (Turn.CHALLENGER, answered + ch.challengerLeft, answered);
+    }
+
+    /// @dev The challenge wins: half of the bond is the challenger's; the rest pays the void challengers' gas, or burns.
+    function _convict(ChallengeKey calldata key, bytes32 id, Challenge storage ch, Claim storage c) internal {
+        Listing storage l = _listings[c.listing];
+        (uint256 bond, bytes32 requestId) = (l.claimBond, c.requestId);
+        c.status = ClaimStatus.REFUTED;
+        _settle(key, id, ch, c, ChallengeStatus.WON, l.challengeBond + bond / 2, 0);
+        // INVARIANT: challenging oneself never pays: the other half leaves only for metered gas of the past.
+        if (c.openChallenges == 0) _burn(bond - bond / 2);
+        else c.pot = uint128(bond - bond / 2);
+        emit ClaimRefuted(key.claimId, requestId, id);
+        _reopen(requestId, l.traceSeconds);
+        _decided(requestId);
+    }
+
+    /// @dev The model's own program is malformed: nobody is at fault, all bonds go back.
+    function _void(ChallengeKey calldata key, bytes32 id, Challenge storage ch, Claim storage c) internal {
+        Listing storage l = _listings[c.listing];
+        c.status = ClaimStatus.VOID;
+        _credit(c.claimant, l.claimBond);
+        _settle(key, id, ch, c, ChallengeStatus.VOID, l.challengeBond, 0);
+        emit ClaimVoided(key.claimId, c.requestId);
+        _decided(c.requestId);
+    }
+
+    /// @dev The challenger ran out of time: its bond pays the defender's gas, half as much again, and the trace.
+    function _lose(ChallengeKey calldata key, bytes32 id, Challenge storage ch, Claim storage c) private {
+        Listing storage l = _listings[c.listing];
+        uint256 gasUsed = TRACE_GAS + REVEAL_GAS * ch.steps;
+        gasUsed += ch.instruction != NO_INDEX && ch.height == 0 ? CHUNK_GAS : REVEAL_GAS;
+        uint256 bond = l.challengeBond;
+        uint256 pay = gasUsed * _gasPrice() * 3 / 2 + l.traceSeconds * TRACE_SECOND_PRICE;
+        if (pay > bond) pay = bond;
+        _settle(key, id, ch, c, ChallengeStatus.LOST, 0, pay);
+        _burn(bond - pay);
+    }
+
+    function _settle(
+        ChallengeKey calldata key,
+        bytes32 id,
+        Challenge storage ch,
+        Claim storage c,
+        ChallengeStatus status,
+        uint256 toChallenger,
+        uint256 toClaimant
+    ) private {
+        ch.status = status;
+        c.openChallenges -= 1;
+        _credit(key.challenger, toChallenger);
+        _credit(c.claimant, toClaimant);
+        emit ChallengeSettled(id, key.claimId, status, toChallenger, toClaimant);
+    }
+
+    function _drawPot(Claim storage c, uint256 cost) private returns (uint256 drawn) {
+        uint256 pot = c.pot;
+        drawn = cost < pot ? cost : pot;
+        c.pot = uint128(pot - drawn);
+    }
+
+    /// @dev INVARIANT: refunds are capped at twice the base fee, whatever the sender chose to pay.
+    function _gasPrice() private view returns (uint256) {
+        uint256 cap = 2 * block.basefee;
+        return tx.gasprice < cap ? tx.gasprice : cap;
+    }
+
+    /// @dev Metered when the move is made, since who could choose the time could wait for dear gas.
+    function _costGwei(uint256 gasUsed) internal view returns (uint40) {
+        uint256 cost = gasUsed * _gasPrice() / 1 gwei;
+        return cost > type(uint40).max ? type(uint40).max : uint40(cost);
+    }
+}
