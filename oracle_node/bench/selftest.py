@@ -59,10 +59,10 @@ def selftest(
     generator = np.random.default_rng(seed)
     found = SelfTest()
     evm = EvmEvaluator()
-    share = -(-elements // (len(requests) * len(model.tape.instructions)))
     for request in requests:
         sources = _with_claim(model, request, generator)
         symbols = model.symbols(sources)
+        share = _share([i.count(symbols) for i in model.tape.instructions], -(-elements // len(requests)))
         for index, tensors in _live(model, executor, symbols, sources):
             instruction = model.tape.instructions[index]
             operands = reference.operand_tensors(model.tape, instruction, sources, tensors)
@@ -138,6 +138,14 @@ def _live(
         yield index, tensors
         for done in [i for i in tensors if last.get(i, i) <= index]:
             del tensors[done]
+
+
+def _share(sizes: Sequence[int], elements: int) -> int:
+    """The least number drawn from every tensor (or the whole of it) that makes up so many elements, if they exist."""
+    share = -(-elements // len(sizes))
+    while sum(min(size, share) for size in sizes) < min(elements, sum(sizes)):
+        share += 1
+    return share
 
 
 def _choose(shape: tuple[int, ...], share: int, generator: np.random.Generator) -> np.ndarray:

@@ -11,7 +11,7 @@ import click
 import numpy as np
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.text import Text
 
 T = TypeVar("T")
 Command = Callable[..., Any]
@@ -81,25 +81,25 @@ def to_json(value: object) -> object:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
-def key_values(values: Mapping[str, Any]) -> Table:
-    """Two aligned columns; nested mappings are indented below their key."""
-    table = Table.grid(padding=(0, 2))
-    _add_rows(table, values, "")
-    return table
+def key_values(values: Mapping[str, Any]) -> Text:
+    """A line a value, aligned; nested mappings are indented below their key. Nothing is cut, so ids can be copied."""
+    rows = list(_rows(values, ""))
+    width = max((len(label) for label, _ in rows), default=0)
+    return Text("\n").join(Text.assemble((f"{label:<{width}}", "dim"), "  ", value) for label, value in rows)
 
 
-def _add_rows(table: Table, values: Mapping[str, Any], indent: str) -> None:
+def _rows(values: Mapping[str, Any], indent: str) -> Iterator[tuple[str, str]]:
     for key, value in values.items():
         label = indent + str(key).replace("_", " ")
         if isinstance(value, Mapping):
-            table.add_row(label, "")
-            _add_rows(table, value, indent + "  ")
+            yield label, ""
+            yield from _rows(value, indent + "  ")
         elif isinstance(value, list) and value and isinstance(value[0], Mapping):
             for position, item in enumerate(value):
-                table.add_row(f"{label} {position}", "")
-                _add_rows(table, item, indent + "  ")
+                yield f"{label} {position}", ""
+                yield from _rows(item, indent + "  ")
         else:
-            table.add_row(f"[dim]{label}[/]", for_people(value))
+            yield label, for_people(value)
 
 
 def for_people(value: Any) -> str:
