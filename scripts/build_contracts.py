@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Compile contracts/src with the pinned solc-js into the artifacts that the package ships.
 
-Settings come from contracts/foundry.toml. Only src/ is compiled, in one run, so that tests cannot change the bytecode.
-Needs node and `npm ci --prefix contracts`.
+Settings come from contracts/foundry.toml. src/ is compiled by itself, in one run, so that tests cannot change its
+bytecode; a second run compiles what the Python tests deploy. Needs node and `npm ci --prefix contracts`.
 """
 
 import argparse
@@ -16,6 +16,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 CONTRACTS = ROOT / "contracts"
 ARTIFACTS = ROOT / "oracle_node" / "contracts"
+TEST_ARTIFACTS = ROOT / "tests" / "evm" / "artifacts"
+TEST_SOURCES = ("test/evaluator/ScalarBatch.sol",)
 MAX_RUNTIME_BYTES = 24_576
 """EIP-170."""
 
@@ -31,18 +33,17 @@ def compiler_settings() -> dict[str, Any]:
     }
 
 
-def compile_sources() -> dict[str, Any]:
-    """solc's output for everything under contracts/src; exits with its messages on an error."""
-    sources = {
-        path.relative_to(CONTRACTS).as_posix(): {"content": path.read_text()}
-        for path in sorted((CONTRACTS / "src").rglob("*.sol"))
-    }
+def compile_sources(wanted: list[Path], others: list[Path]) -> dict[str, Any]:
+    """solc's output for the wanted files, which may import the others; exits with its messages on an error."""
+    names = {path: path.relative_to(CONTRACTS).as_posix() for path in [*wanted, *others]}
     outputs = ["abi", "evm.bytecode.object", "evm.deployedBytecode.object", "evm.deployedBytecode.immutableReferences"]
-    selection = {"*": {"": ["ast"], "*": outputs}}
     request = {
         "language": "Solidity",
-        "sources": sources,
-        "settings": {**compiler_settings(), "outputSelection": selection},
+        "sources": {name: {"content": path.read_text()} for path, name in names.items()},
+        "settings": {
+            **compiler_settings(),
+            "outputSelection": {names[path]: {"": ["ast"], "*": outputs} for path in wanted},
+        },
     }
     command = [str(CONTRACTS / "script" / "solc"), "--standard-json"]
     answer = subprocess.run(command, input=json.dumps(request), capture_output=True, text=True, check=True)
@@ -59,17 +60,17 @@ def deployable(output: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         (source, node["name"])
         for source, unit in sorted(output["sources"].items())
-        for node in unit["ast"]["nodes"]
+        for node in unit.get("ast", {"nodes": []})["nodes"]
         if node["nodeType"] == "ContractDefinition" and node["contractKind"] == "contract" and not node["abstract"]
     ]
 
 
-def build() -> dict[str, str]:
-    """File name → content of every artifact."""
+def build(wanted: list[Path], others: list[Path]) -> dict[str, str]:
+    """File name → content of the artifacts of all contracts in the wanted files."""
     version = subprocess.run(
         [str(CONTRACTS / "script" / "solc"), "--version"], capture_output=True, text=True, check=True
     ).stdout
-    output = compile_sources()
+    output = compile_sources(wanted, others)
     artifacts: dict[str, str] = {}
     for source, name in deployable(output):
         contract = output["contracts"][source][name]
@@ -103,20 +104,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="compare with what is there, write nothing")
     check = parser.parse_args().check
-    artifacts = build()
-    there = {path.name: path.read_text() for path in ARTIFACTS.glob("*.json")}
-    stale = sorted(name for name in artifacts.keys() | there.keys() if artifacts.get(name) != there.get(name))
-    if check:
-        if stale:
-            sys.exit(f"not what the sources compile to: {', '.join(stale)}; run scripts/build_contracts.py")
-        print(f"{len(artifacts)} artifacts are up to date")
-        return
-    for name in stale:
-        if name in artifacts:
-            (ARTIFACTS / name).write_text(artifacts[name])
+    sources = sorted((CONTRACTS / "src").rglob("*.sol"))
+    test_sources = [CONTRACTS / name for name in TEST_SOURCES]
+    current = {ARTIFACTS / name: text for name, text in build(sources, []).items()}
+    current |= {TEST_ARTIFACTS / name: text for name, text in build(test_sources, sources).items()}
+    there = {path: path.read_text() for folder in (ARTIFACTS, TEST_ARTIFACTS) for path in folder.glob("*.json")}
+    stale = sorted(path for path in current.keys() | there.keys() if current.get(path) != there.get(path))
+    if check and stale:
+        names = ", ".join(path.name for path in stale)
+        sys.exit(f"not what the sources compile to: {names}; run scripts/build_contracts.py")
+    for path in stale:
+        if path in current:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(current[path])
         else:
-            (ARTIFACTS / name).unlink()
-    print(f"{len(artifacts)} artifacts, {len(stale)} changed")
+            path.unlink()
+    print(f"{len(current)} artifacts, {len(stale)} changed")
 
 
 if __name__ == "__main__":

@@ -72,8 +72,48 @@ contract ElementEvaluator is IElementEvaluator {
     {
         unchecked {
             d = TapeDecoder.decode(instruction, symbols);
+            _mergeReduceAxes(d);
             for (uint256 i; i != d.views.length; ++i) {
                 d.views[i].open(openings);
+            }
+        }
+    }
+
+    /// @dev Joins a reduce axis with the next one where every view runs through both as through a single axis: the
+    /// elements read and their order stay the same, and the innermost loop gets longer.
+    function _mergeReduceAxes(Decoded memory d) private pure {
+        unchecked {
+            for (uint256 axis = d.dimensions.length; axis > d.rank + 1;) {
+                --axis;
+                uint256 inner = d.dimensions[axis];
+                bool joined = true;
+                for (uint256 i; i != d.views.length; ++i) {
+                    int256[] memory strides = d.views[i].strides;
+                    joined = joined && strides[axis - 1] == strides[axis] * int256(inner);
+                }
+                if (!joined) continue;
+                d.dimensions[axis - 1] *= inner;
+                _remove(d.dimensions, axis);
+                for (uint256 i; i != d.views.length; ++i) {
+                    uint256[] memory strides;
+                    int256[] memory joinedStrides = d.views[i].strides;
+                    assembly ("memory-safe") {
+                        strides := joinedStrides
+                    }
+                    _remove(strides, axis - 1); // the inner stride is the joined axis' stride
+                }
+            }
+        }
+    }
+
+    function _remove(uint256[] memory values, uint256 index) private pure {
+        unchecked {
+            uint256 last = values.length - 1;
+            for (; index != last; ++index) {
+                values[index] = values[index + 1];
+            }
+            assembly ("memory-safe") {
+                mstore(values, last)
             }
         }
     }

@@ -83,15 +83,16 @@ library ScalarProgram {
                     a := mload(add(registers, shl(5, byte(1, word))))
                     b := mload(add(registers, shl(5, byte(2, word))))
                 }
-                // Floats have 0x20…0x31; the frequent ones come first.
-                if (code > 0x1f) {
-                    if (code < 0x24) {
-                        if (code == 0x22) result = Softfloat32.mul(a, b);
-                        else if (code == 0x23) result = Softfloat32.div(a, b);
-                        else result = Softfloat32.add(a, b ^ (code & 1) << 31); // a − b is a + (−b)
-                        cursor += 3;
-                    } else if (code < 0x2e && (code < 0x26 || code > 0x2a)) {
-                        result = _compare(code, a, b);
+                // The frequent ones come first; then floats have 0x20…0x31, integers 0x10…0x1d.
+                if (code == 0x22) {
+                    result = Softfloat32.mul(a, b);
+                    cursor += 3;
+                } else if (code >> 1 == 0x10) {
+                    result = Softfloat32.add(a, b ^ (code & 1) << 31); // a − b is a + (−b)
+                    cursor += 3;
+                } else if (code > 0x1f) {
+                    if (code < 0x2e && (code < 0x26 || code > 0x2a)) {
+                        result = _binary(code, a, b);
                         cursor += 3;
                     } else if (code == 0x2e) {
                         assembly ("memory-safe") {
@@ -167,9 +168,11 @@ library ScalarProgram {
         }
     }
 
-    /// @dev Codes 24, 25 and 2b…2d.
-    function _compare(uint256 code, uint256 a, uint256 b) private pure returns (uint256 result) {
-        if (code == 0x24) {
+    /// @dev Codes 23…25 and 2b…2d.
+    function _binary(uint256 code, uint256 a, uint256 b) private pure returns (uint256 result) {
+        if (code == 0x23) {
+            result = Softfloat32.div(a, b);
+        } else if (code == 0x24) {
             result = Softfloat32.min(a, b);
         } else if (code == 0x25) {
             result = Softfloat32.max(a, b);
@@ -187,13 +190,16 @@ library ScalarProgram {
 
     /// @dev Codes 26…2a and 2f…31.
     function _unary(uint256 code, uint256 a) private pure returns (uint256 result) {
-        if (code == 0x26) result = a ^ 0x80000000;
-        else if (code == 0x27) result = a & 0x7fffffff;
-        else if (code == 0x28) result = Softfloat32.floor(a);
-        else if (code == 0x29) result = Softfloat32.round(a);
-        else if (code == 0x2a) result = Softfloat32.sqrt(a);
-        else if (code == 0x2f) result = Softfloat32.pow2(int256(a));
-        else if (code == 0x30) result = Softfloat32.fromInt(int256(a));
-        else result = uint256(Softfloat32.toInt(a));
+        if (code > 0x2e) {
+            if (code == 0x30) result = Softfloat32.fromInt(int256(a));
+            else if (code == 0x31) result = uint256(Softfloat32.toInt(a));
+            else result = Softfloat32.pow2(int256(a));
+        } else if (code > 0x27) {
+            if (code == 0x28) result = Softfloat32.floor(a);
+            else if (code == 0x29) result = Softfloat32.round(a);
+            else result = Softfloat32.sqrt(a);
+        } else {
+            result = code == 0x26 ? a ^ 0x80000000 : a & 0x7fffffff;
+        }
     }
 }

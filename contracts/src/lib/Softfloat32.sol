@@ -104,13 +104,17 @@ library Softfloat32 {
             root = (root + m / root) >> 1;
             root = (root + m / root) >> 1;
             root = (root + m / root) >> 1;
-            uint256 sticky;
             assembly ("memory-safe") {
                 root := sub(root, gt(mul(root, root), m)) // rounded down
-                sticky := lt(mul(root, root), m)
+                // A sticky bit below, in units of 2^((e−odd−182)/2): 28 or 29 bits; shift to 29, keep 24.
+                m := or(shl(1, root), lt(mul(root, root), m))
+                let short := iszero(shr(28, m))
+                m := shl(short, m)
+                // The exponent may be negative: halve it after adding 1024. The result is normal.
+                let field := sub(sub(shr(1, add(sub(e, odd), 842)), 358), short)
+                a := add(shl(23, field), shr(5, add(m, add(0xf, and(shr(5, m), 1)))))
             }
-            // (e − odd − 180) / 2 may be negative: halve it after adding 1024.
-            return _round(0, (root << 1) | sticky, ((e - odd + 844) >> 1) - 512 - 1 + 149);
+            return a;
         }
     }
 
