@@ -14,7 +14,7 @@ from oracle_node.errors import ModelError
 from oracle_node.importers.imported import TensorInfo
 from oracle_node.tape.types import Array
 
-OPSETS = range(7, 25)
+OPSETS = range(7, 26)
 _TENSOR_TYPES = {1: "float32", 2: "uint8", 3: "int8", 5: "int16", 6: "int32", 7: "int64"}
 
 

@@ -62,6 +62,7 @@ class Lowering:
         while True:
             result = self._combine(function, self._aligned(tensors), dtype)
             if _fits(result.expression):
+                _require_no_wrap(result)
                 return result
             costs = [_operations(t.expression) for t in tensors]
             heaviest = max(range(len(tensors)), key=lambda i: costs[i])
@@ -309,6 +310,14 @@ def _operations(expression: Expression) -> int:
         return 0
     views = leaves(expression)
     return len(record(scalar_function(expression, views), [v.dtype.kind for v in views]).ops)
+
+
+def _require_no_wrap(x: Tensor) -> None:
+    """AdmissionError where an integer may leave the network's type, in which it would wrap around."""
+    if x.dtype.kind in "iu":
+        info, interval = np.iinfo(x.dtype), x.expression.interval
+        if interval.lo < info.min or interval.hi > info.max:
+            raise AdmissionError(f"the result {interval} may overflow {x.dtype}: cast to a wider type first")
 
 
 def _fits(expression: Expression) -> bool:

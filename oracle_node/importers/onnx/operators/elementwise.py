@@ -72,14 +72,29 @@ _BINARY: dict[str, ScalarFunction] = {
     "Add": lambda a, b: a + b,
     "Sub": lambda a, b: a - b,
     "Mul": lambda a, b: a * b,
-    "Div": lambda a, b: a / b,
 }
+
+
+_SMALLEST_DIVISOR = 2.0**-60
+"""A divisor of one sign that the network lets come arbitrarily near zero stays this far from it."""
+
+
+def divide(low: Lowering, a: Tensor, b: Tensor) -> Tensor:
+    """a / b; a float divisor that cannot change sign is kept off zero, where the network itself has no answer."""
+    interval = low.interval(b)
+    if b.is_float and interval.lo >= 0 and interval.lo < _SMALLEST_DIVISOR:
+        b = low.apply(lambda v: v.maximum(_SMALLEST_DIVISOR), b)
+    elif b.is_float and interval.hi <= 0 and interval.hi > -_SMALLEST_DIVISOR:
+        b = low.apply(lambda v: v.minimum(-_SMALLEST_DIVISOR), b)
+    return low.apply(lambda v, w: v / w, a, b, dtype=a.dtype)
 
 
 def binary(low: Lowering, node: Node) -> list[Tensor]:
     """Add, Sub, Mul, Div with numpy's broadcasting."""
     a, b = node.input(0), node.input(1)
     result = _folded(node) or _linear(low, node)
+    if result is None and node.operator == "Div":
+        return [divide(low, a, b)]
     return [result or low.apply(_BINARY[node.operator], a, b, dtype=a.dtype)]
 
 
@@ -103,6 +118,11 @@ def _unary(function: Callable[[Scalar], Scalar]) -> Handler:
         return [_folded(node) or low.apply(function, x, dtype=x.dtype)]
 
     return handler
+
+
+def _root(v: Scalar) -> Scalar:
+    """The square root; 0 below zero, where the network has no answer."""
+    return v.maximum(0.0).sqrt()
 
 
 def negate(low: Lowering, node: Node) -> list[Tensor]:
@@ -150,12 +170,12 @@ def power(low: Lowering, node: Node) -> list[Tensor]:
     if np.any(exponents != exponents.reshape(-1)[0]) or exponent * 2 % 1 or abs(exponent) > 8:
         node.refuse("only one constant exponent, a multiple of 0.5 between -8 and 8, is supported")
     whole, half = divmod(abs(exponent), 1)
-    result = low.apply(lambda v: v.sqrt(), x) if half else None
+    result = low.apply(_root, x) if half else None
     for _ in range(int(whole)):
         result = x if result is None else low.apply(lambda a, b: a * b, result, x, dtype=x.dtype)
     if result is None:
         return [Tensor.constant(np.ones(x.shape, x.dtype))]
-    return [low.apply(lambda v: 1.0 / v, result) if exponent < 0 else result]
+    return [divide(low, Tensor.constant(np.ones((), F32)), result) if exponent < 0 else result]
 
 
 _TYPES = {
@@ -200,7 +220,7 @@ HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(("Identity", "Dropout"), identity),
     "Neg": negate,
     "Abs": _unary(lambda v: v.abs()),
-    "Sqrt": _unary(lambda v: v.sqrt()),
+    "Sqrt": _unary(_root),
     "Relu": _unary(lambda v: v.maximum(0.0 if v.kind == "float" else 0)),
     "Sigmoid": _unary(functions.sigmoid),
     "Tanh": _unary(functions.tanh),

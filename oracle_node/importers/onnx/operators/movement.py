@@ -75,6 +75,8 @@ def sliced(low: Lowering, x: Tensor, axis: int, start: int, length: int, step: i
     x = low.settled(x)
     picks = [start + step * i for i in range(length)]
     shape = (*x.shape[:axis], length, *x.shape[axis + 1 :])
+    if length == 0:
+        return Tensor.constant(np.empty(shape, x.dtype))
     return x.moved(shape, lambda d: d.take(picks, axis), lambda v: v.slice(axis, start, length, step))
 
 
@@ -89,8 +91,6 @@ def slice_(low: Lowering, node: Node) -> list[Tensor]:
     for start, end, axis, step in zip(starts, ends, map(x.axis, axes), steps, strict=True):
         positions = range(*slice(start, end, step).indices(x.shape[axis]))
         x = sliced(low, x, axis, positions.start, len(positions), step)
-    if x.size == 0 and not x.is_constant:
-        node.refuse("its result is empty")
     return [x]
 
 
@@ -102,7 +102,7 @@ def split(low: Lowering, node: Node) -> list[Tensor]:
     if sizes is None:
         part = -(-x.shape[axis] // node.outputs)
         sizes = [min(part, x.shape[axis] - part * i) for i in range(node.outputs)]
-    if sum(sizes) != x.shape[axis] or len(sizes) != node.outputs or min(sizes) < 1:
+    if sum(sizes) != x.shape[axis] or len(sizes) != node.outputs or min(sizes) < 0:
         node.refuse(f"axis {axis} of {x.shape} cannot be split into {sizes}")
     starts = [sum(sizes[:i]) for i in range(len(sizes))]
     return [sliced(low, x, axis, start, size) for start, size in zip(starts, sizes, strict=True)]
@@ -128,12 +128,12 @@ def concat(low: Lowering, node: Node) -> list[Tensor]:
 
 
 def pad(low: Lowering, node: Node) -> list[Tensor]:
-    """Modes constant, edge and reflect; negative pads cut."""
+    """Modes constant, edge, reflect and wrap; negative pads cut."""
     x, mode = node.input(0), node.get("mode", "constant")
     pads = node.integers(1, "pads") or []
     axes = [x.axis(a) for a in node.integers(3, "axes", range(x.rank)) or []]
     fill = node.constant(2, "value").reshape(()) if node.has(2) else np.asarray(node.get("value", 0.0))
-    if mode not in ("constant", "edge", "reflect") or len(pads) != 2 * len(axes):
+    if mode not in ("constant", "edge", "reflect", "wrap") or len(pads) != 2 * len(axes):
         node.refuse(f"mode {mode} with {len(pads)} pads is not supported")
     for i, axis in enumerate(axes):
         before, after = pads[i], pads[i + len(axes)]
@@ -151,15 +151,18 @@ def _padded(
 ) -> Tensor:
     x = x if x.is_constant else low.leaf(x)
     length = x.shape[axis]
-    if mode == "reflect" and max(amounts) >= length:
-        node.refuse(f"it reflects {max(amounts)} elements of an axis of {length}")
+    if mode in ("reflect", "wrap") and max(amounts) > length - (mode == "reflect"):
+        node.refuse(f"mode {mode} of {max(amounts)} elements of an axis of {length}")
     sides = []
-    for amount, first, edge in zip(amounts, (amounts[0], length - 2), (0, length - 1), strict=True):
+    mirrored, wrapped = (amounts[0], length - 2), (length - amounts[0], 0)
+    for amount, first, again, edge in zip(amounts, mirrored, wrapped, (0, length - 1), strict=True):
         shape = (*x.shape[:axis], amount, *x.shape[axis + 1 :])
         if mode == "constant":
             side = Tensor.constant(np.broadcast_to(fill, shape)) if x.is_constant else low.filled(fill, shape)
         elif mode == "reflect":
             side = sliced(low, x, axis, first, amount, -1)
+        elif mode == "wrap":
+            side = sliced(low, x, axis, again, amount)
         else:
             side = _repeated(sliced(low, x, axis, edge, 1), shape)
         sides.append([side] if amount else [])

@@ -54,7 +54,18 @@ def max_pool(low: Lowering, node: Node) -> list[Tensor]:
         x = _padded(low, x, axes, low.interval(x).lo, memory_order(leaves(x.expression)))
     if chunks_read(*_window_views(x, axes)[:2]) > FUSED_CHUNKS:
         x = low.materialise(x)
-    return [_reduced(low, Reducer.MAX, x, axes)]
+    return [_pooled(low, Reducer.MAX, x, axes)]
+
+
+def _pooled(low: Lowering, reducer: Reducer, x: Tensor, axes: Sequence[WindowAxis]) -> Tensor:
+    """The windows of x reduced at once, or axis by axis where one step would be too large."""
+    try:
+        return _reduced(low, reducer, x, axes)
+    except AdmissionError:
+        for position, axis in enumerate(axes):
+            still = [WindowAxis(d, 1, 1, 1, 0, 0, d) for d in x.shape[2:]]
+            x = _reduced(low, reducer, x, [*still[:position], axis, *still[position + 1 :]])
+        return x
 
 
 def _window_views(x: Tensor, axes: Sequence[WindowAxis]) -> tuple[list[View], int, list[int]]:
@@ -84,11 +95,7 @@ def average_pool(low: Lowering, node: Node) -> list[Tensor]:
         return [low.scaled(_added(low, x, axes), 1.0 / prod(a.size for a in axes))]
     parts = quantise(low, low.settled(x), SUM_LIMIT)
     q = low.settled(parts.q)
-    try:
-        summed = _reduced(low, Reducer.SUM, _padded(low, q, axes, 0, memory_order(leaves(q.expression))), axes)
-    except AdmissionError:
-        # with the channels outermost a window's rows lie together
-        summed = _reduced(low, Reducer.SUM, _padded(low, q, axes, 0, range(q.rank)), axes)
+    summed = _pooled(low, Reducer.SUM, _padded(low, q, axes, 0, memory_order(leaves(q.expression))), axes)
     view = low.only_view(summed)
     result = Tensor.of_view(view, low.b.interval(view), F32)
     result = low.rescaled(result, np.float64(1.0 / SUM_LIMIT), parts.scale)
