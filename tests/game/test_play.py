@@ -157,11 +157,11 @@ def test_honest_challenger__who_arrives_after_the_reveals__descends_in_one_pick_
     now = 0
     while "PostChunk" not in contract.gas_moves:
         now += 12
-        for address, actor in (("claimant", LyingDefender(liar, "claimant")), ("first", first)):
+        for address, actor in (("first", first), ("claimant", LyingDefender(liar, "claimant"))):
             for due in actor(contract.claim, contract.challenges.values(), now):
                 contract.execute(address, due.move, now)
     contract.gas_moves.clear()
-    play(contract, {"late": Challenger(toy.knowledge, "late")}, now)
+    play(contract, {"late": Challenger(toy.knowledge, "late"), "first": Idler("first")}, now)
     assert contract.gas_moves == ["Pick", "Pick", "Prove"]
 
 

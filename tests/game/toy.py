@@ -48,7 +48,7 @@ def toy_tape() -> Tape:
     top = t.reduce(Reducer.MAX, rows, function=lambda a: a * a)
     bent = t.map(lambda a: (a.to_int() & 1023) - 300, t.map(lambda a: a.floor(), real), dtype=DType.I32)
     picked = t.gather(bent, weights.reshape(600))
-    joined = t.concat([shifted, t.copy(shifted.slice(0, 0, 1)), t.full(7, DType.I16).broadcast_to((3,))], 0)
+    joined = t.concat([shifted, shifted.slice(0, 0, 1), t.full(7, DType.I16).broadcast_to((3,))], 0)
     mixed = t.map(lambda a, b, c: a + b * c, picked, best, top, dtype=DType.I32)
     pairs = t.reduce(Reducer.SUM, mixed.unsqueeze(1).broadcast_to((n, 2)), function=lambda a: a + 1)
     witness = t.copy(joined.slice(0, 1, n))
