@@ -1,0 +1,112 @@
+"""A lying claim and the game that refutes it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from oracle_node.chain.events import ElementProved
+from oracle_node.chain.types import ClaimId, RequestId
+from oracle_node.demo.stage import Stage
+from oracle_node.errors import ConfigError
+from oracle_node.executors.base import Executor
+from oracle_node.game.strategy import Player
+from oracle_node.model.model import Model
+from oracle_node.model.solver import Answer
+from oracle_node.players.actors import Challenger, Defender, knowledge_of
+from oracle_node.players.adversaries import Lie, LyingClaim, tell_lies
+from oracle_node.players.dispute import DisputeReport, PlayedMove, Seat, play_dispute
+from oracle_node.tape.instruction import Instruction, Opcode
+from oracle_node.tape.region import Region
+from oracle_node.tape.step import step_bytes
+
+_ATTEMPTS = 64
+
+
+@dataclass(frozen=True)
+class Refutation:
+    """A dispute that was played to its end; `proved` is the element that convicted, None where none did."""
+
+    claim_id: ClaimId
+    lie: Lie
+    report: DisputeReport
+    proved: ElementProved | None
+
+
+async def refute(
+    stage: Stage,
+    executor: Executor,
+    request_id: RequestId,
+    request: bytes,
+    lying: LyingClaim,
+    lie: Lie,
+    on_move: Callable[[PlayedMove], None] | None = None,
+) -> Refutation:
+    """The liar claims, the watcher challenges, both play until the chain decides."""
+    claim_id = await stage.claim("liar", request_id, lying.output, lying.witness)
+    liar, watcher = stage.senders["liar"], stage.senders["watcher"]
+    honest = knowledge_of(stage.model, executor, request, lying.output, lying.witness)
+    report = await play_dispute(
+        stage.client,
+        claim_id,
+        Seat("liar", Defender(lying.knowledge, Player(liar.address)), liar),
+        Seat("watcher", Challenger(honest, Player(watcher.address)), watcher),
+        on_move=on_move,
+        advance=stage.chain.advance,
+        first_block=stage.deployment.block,
+    )
+    return Refutation(claim_id, lie, report, await _proved(stage))
+
+
+async def _proved(stage: Stage) -> ElementProved | None:
+    logged = await stage.client.past_events(["ElementProved"], first_block=stage.deployment.block)
+    return next((entry.event for entry in reversed(logged) if isinstance(entry.event, ElementProved)), None)
+
+
+def invent_lie(
+    model: Model,
+    executor: Executor,
+    request: bytes,
+    truth: Answer,
+    tensor: int,
+    wanted: Callable[[bytes], bool] | None = None,
+) -> tuple[Lie, LyingClaim]:
+    """One wrong element of a tensor, from its middle on, that makes the answer another one (one that is `wanted`).
+
+    ConfigError where none of some dozens does.
+    """
+    for lie in _lies(model, executor, request, truth, tensor):
+        lying = tell_lies(model, executor, request, truth.output, truth.witness, [lie])
+        if (lying.output, lying.witness) != (truth.output, truth.witness) and (
+            wanted is None or wanted(lying.output)
+        ):
+            return lie, lying
+    raise ConfigError(
+        f"no single wrong element of tensor {tensor} was found that changes the answer as wanted"
+    )
+
+
+def _lies(model: Model, executor: Executor, request: bytes, truth: Answer, tensor: int) -> Iterator[Lie]:
+    """Larger and larger changes of the tensor's elements, starting in the middle."""
+    sources = model.sources(request, truth.output, truth.witness)
+    values = executor.run(model.symbols(sources), sources, [tensor])[tensor].reshape(-1)
+    order = np.roll(np.arange(values.size), -(values.size // 2))
+    largest = np.abs(values.astype(np.float64)).max() or 1.0
+    for scale in (0.25, 1.0, 4.0):
+        for element in order[: _ATTEMPTS // 2]:
+            told = float(values[element]) + max(largest * scale, 1.0)
+            if values.dtype.kind != "f":
+                told = min(int(told), int(np.iinfo(values.dtype).max))
+            yield Lie(tensor, int(element), bits=np.asarray(told, values.dtype).tobytes())
+
+
+def costliest(model: Model) -> int:
+    """The computed instruction whose proof of one element takes the most calldata at the limits."""
+    tape = model.tape
+    largest = Region(tape.sources, tape.inequalities, tape.derived).largest
+    computed = [i for i, instruction in enumerate(tape.instructions) if _is_computed(instruction)]
+    return max(computed, key=lambda i: step_bytes(tape.instructions[i], largest, len(tape.instructions)))
+
+
+def _is_computed(instruction: Instruction) -> bool:
+    return instruction.opcode not in (Opcode.INPUT, Opcode.CONST)
