@@ -36,7 +36,12 @@ def compiler_settings() -> dict[str, Any]:
 def compile_sources(wanted: list[Path], others: list[Path]) -> dict[str, Any]:
     """solc's output for the wanted files, which may import the others; exits with its messages on an error."""
     names = {path: path.relative_to(CONTRACTS).as_posix() for path in [*wanted, *others]}
-    outputs = ["abi", "evm.bytecode.object", "evm.deployedBytecode.object", "evm.deployedBytecode.immutableReferences"]
+    outputs = [
+        "abi",
+        "evm.bytecode.object",
+        "evm.deployedBytecode.object",
+        "evm.deployedBytecode.immutableReferences",
+    ]
     request = {
         "language": "Solidity",
         "sources": {name: {"content": path.read_text()} for path, name in names.items()},
@@ -61,7 +66,9 @@ def deployable(output: dict[str, Any]) -> list[tuple[str, str]]:
         (source, node["name"])
         for source, unit in sorted(output["sources"].items())
         for node in unit.get("ast", {"nodes": []})["nodes"]
-        if node["nodeType"] == "ContractDefinition" and node["contractKind"] == "contract" and not node["abstract"]
+        if node["nodeType"] == "ContractDefinition"
+        and node["contractKind"] == "contract"
+        and not node["abstract"]
     ]
 
 
@@ -101,14 +108,18 @@ def build(wanted: list[Path], others: list[Path]) -> dict[str, str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--check", action="store_true", help="compare with what is there, write nothing")
     check = parser.parse_args().check
     sources = sorted((CONTRACTS / "src").rglob("*.sol"))
     test_sources = [CONTRACTS / name for name in TEST_SOURCES]
     current = {ARTIFACTS / name: text for name, text in build(sources, []).items()}
     current |= {TEST_ARTIFACTS / name: text for name, text in build(test_sources, sources).items()}
-    there = {path: path.read_text() for folder in (ARTIFACTS, TEST_ARTIFACTS) for path in folder.glob("*.json")}
+    there = {
+        path: path.read_text() for folder in (ARTIFACTS, TEST_ARTIFACTS) for path in folder.glob("*.json")
+    }
     stale = sorted(path for path in current.keys() | there.keys() if current.get(path) != there.get(path))
     if check and stale:
         names = ", ".join(path.name for path in stale)

@@ -3,12 +3,13 @@
 pyrevm where it is installed (fast), else py-evm. Not here: whole tapes (`reference`, `onnx`), or a chain.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from eth_abi import decode, encode
-from eth_utils import function_signature_to_4byte_selector as selector
+from eth_abi.abi import decode, encode
+from eth_utils.abi import function_signature_to_4byte_selector as selector
 
 from oracle_node.contracts import load_artifact
 from oracle_node.errors import OracleError
@@ -24,6 +25,8 @@ _SHAPE = "(uint8,uint8,uint64,uint64,uint32[],uint64[],uint8[])"
 _MALFORMED = selector("MalformedInstruction(uint256)")
 _NOT_OPENED = selector("ChunkNotOpened(uint32,uint32)")
 _ADDRESS = "0x00000000000000000000000000000000000e1e00"
+_REVM_GAS = re.compile(r"gas_used: (\d+)")
+_REVM_OUTPUT = re.compile(r"output: 0x([0-9a-f]*)")
 _CALLER = "0x00000000000000000000000000000000000ca11e"
 
 
@@ -99,27 +102,27 @@ class EvmEvaluator:
     ) -> list[int]:
         """The elements' bits, little-endian read and zero-extended; EvaluationError where the contract reverts.
 
-        `gas_used` afterwards is the sum over the elements.
+        A single element takes the way of a dispute (`evaluate`), several share one call (`evaluateMany`).
         """
-        types = [*_INSTRUCTION.split(","), "uint64", _OPENINGS]
         opened = [(o.ref, o.positions, o.chunks) for o in openings]
-        values: list[int] = []
-        gas = 0
-        for element in elements:
-            arguments = [instruction, list(symbols), element, opened]
-            values.append(self._call("evaluate", types, arguments, "uint64"))
-            gas += self.gas_used
-        self.gas_used = gas
-        return values
+        shared = [instruction, list(symbols)]
+        kinds = _INSTRUCTION.split(",")
+        if len(elements) == 1:
+            types, arguments = [*kinds, "uint64", _OPENINGS], [*shared, elements[0], opened]
+            return [self._call("evaluate", types, arguments, "uint64", self._gas_limit)]
+        types, arguments = [*kinds, "uint64[]", _OPENINGS], [*shared, list(elements), opened]
+        gas = self._gas_limit * max(1, len(elements))
+        return list(self._call("evaluateMany", types, arguments, "uint64[]", gas))
 
     def inspect(self, instruction: bytes, symbols: Symbols) -> Shape:
         """What the contract decodes; MalformedInstructionError where it does not."""
-        fields = self._call("inspect", _INSTRUCTION.split(","), [instruction, list(symbols)], _SHAPE)
+        arguments = [instruction, list(symbols)]
+        fields = self._call("inspect", _INSTRUCTION.split(","), arguments, _SHAPE, self._gas_limit)
         return Shape(*fields)
 
-    def _call(self, name: str, types: list[str], arguments: list[Any], result: str) -> Any:
+    def _call(self, name: str, types: list[str], arguments: list[Any], result: str, gas: int) -> Any:
         data = selector(f"{name}({','.join(types)})") + encode(types, arguments)
-        success, output, self.gas_used = self._machine.call(data, self._gas_limit)
+        success, output, self.gas_used = self._machine.call(data, gas)
         if not success:
             raise _error(output)
         return decode([result], output)[0]
@@ -130,7 +133,9 @@ def _error(output: bytes) -> EvaluationError:
         return MalformedInstructionError(f"malformed at byte {int.from_bytes(output[4:36], 'big')}")
     if output[:4] == _NOT_OPENED:
         return ChunkNotOpenedError(int.from_bytes(output[4:36], "big"), int.from_bytes(output[36:68], "big"))
-    return EvaluationError(f"the evaluator stopped with {'0x' + output.hex() if output else 'nothing (out of gas?)'}")
+    return EvaluationError(
+        f"the evaluator stopped with {'0x' + output.hex() if output else 'nothing (out of gas?)'}"
+    )
 
 
 def new_machine(code: bytes) -> _Machine:
@@ -152,10 +157,14 @@ class _Revm:
         base = 21_000 + sum(16 if byte else 4 for byte in data)
         try:
             output = self._evm.message_call(_CALLER, _ADDRESS, calldata=data, gas=gas + base, is_static=True)
-        except RuntimeError:
-            result = self._evm.result
-            return False, bytes(result.output or b""), result.gas_used - base
-        return True, bytes(output), self._evm.result.gas_used - base
+        except RuntimeError as error:  # "Revert { gas_used: 1, output: 0x… }", or "Halt { … }" without output
+            gas_used, reverted = _REVM_GAS.search(str(error)), _REVM_OUTPUT.search(str(error))
+            if gas_used is None:
+                raise
+            return False, bytes.fromhex(reverted[1]) if reverted else b"", int(gas_used[1]) - base
+        result = self._evm.result
+        assert result is not None  # after a call
+        return True, bytes(output), result.gas_used - base
 
 
 class _PyEvm:
@@ -163,15 +172,18 @@ class _PyEvm:
         from eth.chains.base import MiningChain
         from eth.db.atomic import AtomicDB
         from eth.vm.forks.cancun import CancunVM
+        from eth_typing import Address, BlockNumber
+        from eth_utils.address import to_canonical_address
 
-        self._to = bytes.fromhex(_ADDRESS[2:])
-        chain = MiningChain.configure("Evaluator", vm_configuration=((0, CancunVM),), chain_id=1)
-        state = {self._to: {"balance": 0, "nonce": 1, "code": code, "storage": {}}}
-        genesis = {"difficulty": 0, "gas_limit": 1 << 30, "timestamp": 0}
+        self._to, self._caller = to_canonical_address(_ADDRESS), to_canonical_address(_CALLER)
+        configuration = ((BlockNumber(0), CancunVM),)
+        chain = MiningChain.configure("Evaluator", vm_configuration=configuration, chain_id=1)
+        genesis: Any = {"difficulty": 0, "gas_limit": 1 << 30, "timestamp": 0}
+        account: Any = {"balance": 0, "nonce": 1, "code": code, "storage": {}}
+        state: dict[Address, Any] = {self._to: account}
         self._vm = chain.from_genesis(AtomicDB(), genesis, state).get_vm()
         self._code = code
 
     def call(self, data: bytes, gas: int) -> tuple[bool, bytes, int]:
-        caller = bytes.fromhex(_CALLER[2:])
-        computation = self._vm.execute_bytecode(caller, 0, gas, self._to, caller, 0, data, self._code)
-        return computation.is_success, computation.output, computation.get_gas_used()
+        run = self._vm.execute_bytecode(self._caller, 0, gas, self._to, self._caller, 0, data, self._code)
+        return run.is_success, run.output, run.get_gas_used()

@@ -20,8 +20,15 @@ SPECIAL = np.concatenate([_MAGNITUDES, _MAGNITUDES | np.uint32(0x80000000)])
 """Zeros, denormals, the edges of the exponents, halves, ±1, the edges of exact integers and of i64."""
 
 INTEGERS = np.array(
-    sorted({s * ((1 << k) + d) for k in (0, 1, 2, 7, 8, 15, 23, 24, 25, 31, 32, 53, 62) for d in (-1, 0, 1) for s in (1, -1)}
-           | {0, (1 << 63) - 1, (1 << 63) - 2, -(1 << 63), 1 - (1 << 63), 126, 127, 128, -126, -127, 63, 64, -64}),
+    sorted(
+        {
+            s * ((1 << k) + d)
+            for k in (0, 1, 2, 7, 8, 15, 23, 24, 25, 31, 32, 53, 62)
+            for d in (-1, 0, 1)
+            for s in (1, -1)
+        }
+        | {0, (1 << 63) - 1, (1 << 63) - 2, -(1 << 63), 1 - (1 << 63), 126, 127, 128, -126, -127, 63, 64, -64}
+    ),
     np.int64,
 )
 
@@ -55,4 +62,6 @@ def near(rng: np.random.Generator, value: Array, exponents: int) -> Array:
 
 def random_integers(rng: np.random.Generator, count: int) -> Array:
     """i64 values of every length."""
-    return rng.integers(-(1 << 63), (1 << 63) - 1, count, dtype=np.int64, endpoint=True) >> rng.integers(0, 64, count)
+    return rng.integers(-(1 << 63), (1 << 63) - 1, count, dtype=np.int64, endpoint=True) >> rng.integers(
+        0, 64, count
+    )

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from eth_abi import decode, encode
-from eth_utils import function_signature_to_4byte_selector as selector
+from eth_abi.abi import decode, encode
+from eth_utils.abi import function_signature_to_4byte_selector as selector
 
 from oracle_node.executors.evm import new_machine
 from oracle_node.executors.scalar import run_program
@@ -48,7 +48,9 @@ def expected(op: Op, registers: list[Array]) -> Array:
     """numpy's results as 64-bit registers."""
     program = Program((ScalarOp(op, tuple(range(len(registers)))),))
     value = run_program(program, registers)
-    return value.view(np.uint32).astype(np.int64) if SIGNATURES[op].result == "float" else value.astype(np.int64)
+    return (
+        value.view(np.uint32).astype(np.int64) if SIGNATURES[op].result == "float" else value.astype(np.int64)
+    )
 
 
 def pairs(rng: np.random.Generator, kind: str, count: int) -> list[Array]:
@@ -58,7 +60,12 @@ def pairs(rng: np.random.Generator, kind: str, count: int) -> list[Array]:
         x, y, z = (random_integers(rng, count) for _ in range(3))
         return [np.concatenate([a, x, y]), np.concatenate([b, z, y >> rng.integers(0, 3, count)])]
     a, b = (floats(grid.ravel()) for grid in np.meshgrid(SPECIAL, SPECIAL))
-    x, y, s, t = random_floats(rng, count), random_floats(rng, count), sparse_floats(rng, count), sparse_floats(rng, count)
+    x, y, s, t = (
+        random_floats(rng, count),
+        random_floats(rng, count),
+        sparse_floats(rng, count),
+        sparse_floats(rng, count),
+    )
     u, v = random_floats(rng, count), sparse_floats(rng, count)
     return [np.concatenate([a, x, s, u, v]), np.concatenate([b, y, t, near(rng, u, 0), near(rng, v, 30)])]
 
@@ -73,18 +80,27 @@ def arguments(op: Op, rng: np.random.Generator, count: int) -> list[Array]:
         registers[0] = np.where(registers[0] < 0, -registers[0], registers[0])
     elif op is Op.FDIV:
         keep = registers[1] != 0
-        quotient = floats(SPECIAL)[np.arange(count) % SPECIAL.size]  # dividends next to a product: quotients near ties
+        quotient = floats(SPECIAL)[
+            np.arange(count) % SPECIAL.size
+        ]  # dividends next to a product: quotients near ties
         product = near(rng, registers[1][-count:] * quotient, 0)
         product = np.where(np.isfinite(product), product, np.float32(1))
-        registers = [np.concatenate([registers[0][keep], product]), np.concatenate([registers[1][keep], registers[1][-count:]])]
+        registers = [
+            np.concatenate([registers[0][keep], product]),
+            np.concatenate([registers[1][keep], registers[1][-count:]]),
+        ]
         keep = registers[1] != 0
         registers = [register[keep] for register in registers]
     elif op in (Op.IADD, Op.ISUB, Op.IMUL):  # operands whose result numpy holds as well
         registers = [register >> (32 if op is Op.IMUL else 1) for register in registers]
     elif op is Op.FMUL:  # products around the smallest normal number
         x = sparse_floats(rng, count)
-        field = np.clip(127 - (x.view(np.uint32) >> 23 & 0xFF).astype(np.int64) + rng.integers(-26, 3, count), 0, 254)
-        y = (sparse_floats(rng, count).view(np.uint32) & np.uint32(0x807FFFFF)) | (field << 23).astype(np.uint32)
+        field = np.clip(
+            127 - (x.view(np.uint32) >> 23 & 0xFF).astype(np.int64) + rng.integers(-26, 3, count), 0, 254
+        )
+        y = (sparse_floats(rng, count).view(np.uint32) & np.uint32(0x807FFFFF)) | (field << 23).astype(
+            np.uint32
+        )
         registers = [np.concatenate([registers[0], x]), np.concatenate([registers[1], y.view(np.float32)])]
     return registers
 
