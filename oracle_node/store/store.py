@@ -18,8 +18,6 @@ from oracle_node.chain.journal import Call, SignedIntent
 from oracle_node.errors import ConfigError
 from oracle_node.store.migrations import migrate
 
-Without = tuple[str, Sequence[str]]
-
 
 @dataclass(frozen=True)
 class StoredEvent:
@@ -119,28 +117,18 @@ class Store:
             (*place, *ids, b"".join(event.topics), event.data),
         )
 
-    def events(self, *names: str, without: Without | None = None, **ids: bytes) -> list[StoredEvent]:
-        """Events in chain order, of any of the names and with the given listing_id, request_id or claim_id.
-
-        `without` (column, names) leaves out those whose id in that column has an event of such a name anywhere.
-        """
+    def events(self, *names: str, **ids: bytes) -> list[StoredEvent]:
+        """Events in chain order, of any of the names and with the given listing_id, request_id or claim_id."""
         clauses, values = [f"{column} = ?" for column in ids], list[Any](ids.values())
         if names:
-            clauses.append(f"name IN ({_marks(names)})")
+            clauses.append(f"name IN ({', '.join('?' * len(names))})")
             values += names
-        if without is not None:
-            column, enders = without
-            clauses.append(
-                f"{column} NOT IN (SELECT {column} FROM events WHERE name IN ({_marks(enders)})"
-                f" AND {column} IS NOT NULL)"
-            )
-            values += enders
         rows = self._database.execute(
             "SELECT block, log_index, time, name, topics, data, listing_id, request_id, claim_id, challenge_id"
             f" FROM events WHERE {' AND '.join(clauses) or '1'} ORDER BY block, log_index",
             values,
         )
-        return [StoredEvent(*row[:4], _topics(row[4]), *row[5:]) for row in rows]
+        return [StoredEvent(row[0], row[1], row[2], row[3], _topics(row[4]), *row[5:]) for row in rows]
 
     # What only this node knows
 
@@ -208,10 +196,6 @@ class Store:
 
     def _one(self, sql: str, *parameters: Any) -> Any:
         return self._database.execute(sql, parameters).fetchone()
-
-
-def _marks(values: Sequence[str]) -> str:
-    return ", ".join("?" * len(values))
 
 
 def _topics(joined: bytes) -> tuple[bytes, ...]:

@@ -1,0 +1,64 @@
+"""A snapshot as JSON: requests, their claims, and the challenges against them."""
+
+from typing import Any
+
+from oracle_node.game.state import ChallengeState
+from oracle_node.node.snapshot import ClaimFacts, RequestFacts, Snapshot
+from oracle_node.tape.instruction import NO_INDEX
+
+
+def status_of(snapshot: Snapshot | None) -> dict[str, Any]:
+    """JSON values; only `synced: false` before the first snapshot. Wei are strings: too large for JSON."""
+    if snapshot is None:
+        return {"synced": False}
+    return {
+        "synced": True,
+        "head": {"number": snapshot.head.number, "time": snapshot.now},
+        "balance_wei": str(snapshot.balance_wei),
+        "requests": [_request(request, snapshot) for request in snapshot.requests.values()],
+    }
+
+
+def _request(request: RequestFacts, snapshot: Snapshot) -> dict[str, Any]:
+    return {
+        "request_id": _hex(request.request_id),
+        "model_id": _hex(request.listing.model_id),
+        "status": request.view.status.name,
+        "requester": request.view.requester,
+        "fee_wei": str(request.view.fee),
+        "deadline": request.view.deadline,
+        "input_bytes": len(request.input),
+        "delivered": request.view.delivered,
+        "claims": [_claim(claim, snapshot) for claim in snapshot.claims_of(request.request_id)],
+    }
+
+
+def _claim(claim: ClaimFacts, snapshot: Snapshot) -> dict[str, Any]:
+    return {
+        "claim_id": _hex(claim.claim_id),
+        "claimant": claim.view.claimant,
+        "ours": claim.view.claimant == snapshot.me,
+        "status": claim.view.status.name,
+        "window_end": claim.view.window_end,
+        "final_at": claim.final_at,
+        "output_bytes": len(claim.output),
+        "challenges": [_challenge(challenge, snapshot) for challenge in claim.challenges],
+    }
+
+
+def _challenge(challenge: ChallengeState, snapshot: Snapshot) -> dict[str, Any]:
+    return {
+        "challenger": challenge.key.challenger,
+        "nonce": challenge.key.nonce,
+        "ours": challenge.key.challenger == snapshot.me,
+        "status": challenge.status.name,
+        "instruction": None if challenge.instruction == NO_INDEX else challenge.instruction,
+        "height": challenge.height,
+        "position": challenge.position,
+        "challenger_left_s": challenge.challenger_left,
+        "defender_left_s": challenge.defender_left,
+    }
+
+
+def _hex(data: bytes) -> str:
+    return "0x" + data.hex()

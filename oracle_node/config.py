@@ -1,0 +1,138 @@
+"""The node's configuration: one TOML file, read once at the edge into one frozen value."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from oracle_node.errors import ConfigError
+
+_GWEI = 10**9
+_ETHER = 10**18
+Seconds = Annotated[float, Field(gt=0)]
+Wei = Annotated[int, Field(ge=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ChainConfig(_Section):
+    """Which oracle, and how to talk to its chain."""
+
+    rpc: SecretStr = Field(description="URL of the JSON-RPC; hidden in logs, since it may hold a key")
+    chain_id: int = Field(gt=0, description="the node refuses an RPC that serves another chain")
+    oracle: str = Field(description="address of the oracle contract")
+    start_block: int = Field(default=0, ge=0, description="block of the deployment: logs are read from there")
+    poll_s: Seconds = Field(default=2.0, description="pause between looks at the chain")
+    confirmations: int = Field(default=0, ge=0, description="blocks to stay behind the head")
+    chunk_blocks: int = Field(
+        default=2_000, gt=0, description="most blocks in one log request; halved when refused"
+    )
+    max_fee_gwei: float = Field(default=500.0, gt=0, description="cap on the fee per gas")
+    replace_after_s: Seconds = Field(
+        default=60.0, description="a transaction not mined by then is sent with more fee"
+    )
+
+    @field_validator("rpc")
+    @classmethod
+    def _require_http(cls, value: SecretStr) -> SecretStr:
+        if not value.get_secret_value().startswith(("http://", "https://")):
+            raise ValueError("must start with http:// or https://")
+        return value
+
+
+class KeyConfig(_Section):
+    """The key that signs: an encrypted file, and where its password comes from."""
+
+    keystore: Path = Field(description="Web3 key file (version 3)")
+    password_file: Path | None = Field(
+        default=None, description="first line is the password; else it is asked for"
+    )
+
+
+class RolesConfig(_Section):
+    """What the node does; each is a switch."""
+
+    answer: bool = Field(default=True, description="answer requests to its models")
+    defend: bool = Field(default=True, description="answer challenges of its claims")
+    settle: bool = Field(default=True, description="finalize, deliver and collect")
+    watch: bool = Field(default=True, description="check the claims of others")
+    challenge: bool = Field(default=True, description="dispute what it found wrong; needs watch")
+
+
+class MoneyConfig(_Section):
+    """What the node risks and when it cashes in; all in wei."""
+
+    max_claim_bond_wei: Wei = Field(default=_ETHER, description="listings that want more are not answered")
+    max_challenge_bond_wei: Wei = Field(
+        default=_ETHER, description="claims that want more are not challenged"
+    )
+    min_fee_wei: Wei = Field(default=0, description="requests that pay less are not answered")
+    withdraw_above_wei: Wei = Field(default=0, description="withdraw a balance above this; 0 for never")
+
+
+class InferenceConfig(_Section):
+    """How models run."""
+
+    threads: int = Field(default=0, ge=0, description="threads of one run; 0 for all cores")
+    parallel: int = Field(default=1, gt=0, description="runs at a time")
+
+
+class ApiConfig(_Section):
+    """The HTTP API; none where the section is absent."""
+
+    host: str = Field(default="127.0.0.1", description="address to listen on")
+    port: int = Field(default=8080, ge=0, le=65535, description="0 takes a free one")
+    stall_after_s: Seconds = Field(
+        default=60.0, description="/health fails when a loop was silent for so long"
+    )
+
+
+class Config(_Section):
+    """Everything a node is told. Paths are absolute, or relative to the file's folder."""
+
+    chain: ChainConfig
+    key: KeyConfig
+    models: tuple[Path, ...] = Field(default=(), description="model directories")
+    store: Path = Field(default=Path("node.db"), description="the SQLite file")
+    roles: RolesConfig = RolesConfig()
+    money: MoneyConfig = MoneyConfig()
+    inference: InferenceConfig = InferenceConfig()
+    api: ApiConfig | None = None
+
+
+def load_config(path: Path) -> Config:
+    """Read and check a configuration file; ConfigError names the key and what is wrong with it."""
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+    config = parse_config(values, str(path))
+    return _resolved(config, path.resolve().parent)
+
+
+def parse_config(values: dict[str, Any], where: str = "configuration") -> Config:
+    """Check values that came from anywhere."""
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        key = ".".join(map(str, fault["loc"]))
+        hint = " (no such key)" if fault["type"] == "extra_forbidden" else f": {fault['msg']}"
+        raise ConfigError(f"{where}: {key}{hint}") from None
+
+
+def _resolved(config: Config, folder: Path) -> Config:
+    key = config.key
+    password_file = None if key.password_file is None else folder / key.password_file
+    return config.model_copy(
+        update={
+            "store": folder / config.store,
+            "models": tuple(folder / model for model in config.models),
+            "key": key.model_copy(update={"keystore": folder / key.keystore, "password_file": password_file}),
+        }
+    )

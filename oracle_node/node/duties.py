@@ -1,0 +1,204 @@
+"""What should this node do now? Pure functions of a snapshot, the node's memory and its terms; doing it is `effects`.
+
+A duty is a value: while one is being done, an equal one is not started again.
+"""
+
+from dataclasses import dataclass
+
+from oracle_node.chain.types import (
+    ZERO_ADDRESS,
+    Address,
+    ChallengeStatus,
+    ClaimId,
+    ClaimStatus,
+    RequestId,
+    RequestStatus,
+)
+from oracle_node.config import MoneyConfig
+from oracle_node.node.snapshot import ClaimFacts, Memory, RequestFacts, Snapshot
+
+
+@dataclass(frozen=True)
+class Solve:
+    """Run the model on a request and store the answer with a fresh salt."""
+
+    request_id: RequestId
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Commit to the stored answer, or propose it where the listing does without commitments."""
+
+    request_id: RequestId
+
+
+@dataclass(frozen=True)
+class RevealClaim:
+    """Publish the committed answer."""
+
+    claim_id: ClaimId
+
+
+@dataclass(frozen=True)
+class Finalize:
+    """End a claim whose window has passed."""
+
+    claim_id: ClaimId
+
+
+@dataclass(frozen=True)
+class Deliver:
+    """Call the consumer with the final answer."""
+
+    request_id: RequestId
+
+
+@dataclass(frozen=True)
+class Withdraw:
+    """Take the free balance out of the oracle."""
+
+    to: Address
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Check somebody's claim."""
+
+    claim_id: ClaimId
+
+
+@dataclass(frozen=True)
+class Defend:
+    """Make the moves due for a claim of ours."""
+
+    claim_id: ClaimId
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """Make the moves due against a claim that was judged wrong."""
+
+    claim_id: ClaimId
+
+
+Duty = Solve | Claim | RevealClaim | Finalize | Deliver | Withdraw | Judge | Defend | Challenge
+
+
+def answering(snapshot: Snapshot, memory: Memory, money: MoneyConfig) -> list[Duty]:
+    """Solve what our models are asked, claim what is solved and not claimed yet, reveal what is committed."""
+    duties: list[Duty] = []
+    for request in snapshot.requests.values():
+        claims = snapshot.claims_of(request.request_id)
+        ours = [c for c in claims if c.view.claimant == snapshot.me]
+        duties += [RevealClaim(c.claim_id) for c in ours if _is_revealable(c, memory, snapshot.now)]
+        if ours or not _is_wanted(request, snapshot, memory, money):
+            continue
+        answer = memory.answers.get(request.request_id)
+        if answer is None:
+            duties.append(Solve(request.request_id))
+        elif not any(_says(claim, answer) for claim in claims):
+            duties.append(Claim(request.request_id))
+    return duties
+
+
+def _is_revealable(claim: ClaimFacts, memory: Memory, now: int) -> bool:
+    is_committed = claim.view.status is ClaimStatus.COMMITTED and now <= claim.view.window_end
+    return is_committed and claim.view.request_id in memory.answers
+
+
+def _is_wanted(request: RequestFacts, snapshot: Snapshot, memory: Memory, money: MoneyConfig) -> bool:
+    """Whether an answer of ours could earn something."""
+    policy = request.listing.policy
+    is_ours_to_answer = (
+        request.listing.model_id in snapshot.models and request.request_id not in memory.refused
+    )
+    is_worth_it = request.view.fee >= money.min_fee_wei and policy.claim_bond <= money.max_claim_bond_wei
+    is_open = request.view.status is RequestStatus.OPEN and snapshot.now <= request.view.deadline
+    is_answered = any(memory.verdicts.get(c.claim_id) for c in snapshot.claims_of(request.request_id))
+    return is_ours_to_answer and is_worth_it and is_open and not is_answered
+
+
+def _says(claim: ClaimFacts, answer: tuple[bytes, bytes]) -> bool:
+    """Whether somebody's public claim, still standing, is our answer."""
+    return claim.view.status is ClaimStatus.PROPOSED and (claim.output, claim.witness) == answer
+
+
+def settling(snapshot: Snapshot, memory: Memory, money: MoneyConfig) -> list[Duty]:
+    """Finalize our claims, deliver our answers, take the money out."""
+    duties: list[Duty] = [
+        Finalize(claim.claim_id)
+        for claim in snapshot.claims.values()
+        if claim.view.claimant == snapshot.me
+        and claim.view.status is ClaimStatus.PROPOSED
+        and 0 < claim.final_at <= snapshot.now
+    ]
+    for request in snapshot.requests.values():
+        answer = snapshot.claims.get(request.view.answer)
+        is_ours = answer is not None and answer.view.claimant == snapshot.me
+        if is_ours and request.view.status is RequestStatus.ANSWERED and _is_deliverable(request):
+            duties.append(Deliver(request.request_id))
+    if money.withdraw_above_wei and snapshot.balance_wei > money.withdraw_above_wei:
+        duties.append(Withdraw(snapshot.me))
+    return duties
+
+
+def _is_deliverable(request: RequestFacts) -> bool:
+    """A callback that failed once is left to whoever wants it."""
+    wants_it = request.view.callback != ZERO_ADDRESS
+    return wants_it and not request.view.delivered and request.final_deliveries == 0
+
+
+def defending(snapshot: Snapshot, memory: Memory, money: MoneyConfig) -> list[Duty]:
+    """Play the challenges against our claims."""
+    return [
+        Defend(claim.claim_id)
+        for claim in snapshot.claims.values()
+        if claim.view.claimant == snapshot.me
+        and claim.view.status is ClaimStatus.PROPOSED
+        and claim.claim_id not in memory.abandoned
+        and any(challenge.is_active for challenge in claim.challenges)
+        and _is_verified(claim, snapshot)
+    ]
+
+
+def watching(snapshot: Snapshot, memory: Memory, money: MoneyConfig) -> list[Duty]:
+    """Check the claims of others on models we hold, while they can be challenged."""
+    return [
+        Judge(claim.claim_id)
+        for claim in snapshot.claims.values()
+        if claim.view.claimant != snapshot.me
+        and claim.view.status is ClaimStatus.PROPOSED
+        and snapshot.now <= claim.view.window_end
+        and claim.claim_id not in memory.verdicts
+        and claim.claim_id not in memory.abandoned
+        and _is_verified(claim, snapshot)
+    ]
+
+
+def challenging(snapshot: Snapshot, memory: Memory, money: MoneyConfig) -> list[Duty]:
+    """Dispute what was judged wrong, to the end; always in a challenge of our own, even beside others'."""
+    return [
+        Challenge(claim.claim_id)
+        for claim in snapshot.claims.values()
+        if claim.claim_id not in memory.abandoned
+        and _is_verified(claim, snapshot)
+        and (_is_playing(claim, snapshot.me) or _is_to_open(claim, snapshot, memory, money))
+    ]
+
+
+def _is_playing(claim: ClaimFacts, me: Address) -> bool:
+    return any(c.key.challenger == me and c.status is ChallengeStatus.ACTIVE for c in claim.challenges)
+
+
+def _is_to_open(claim: ClaimFacts, snapshot: Snapshot, memory: Memory, money: MoneyConfig) -> bool:
+    is_wrong = memory.verdicts.get(claim.claim_id) is False
+    is_open = claim.view.status is ClaimStatus.PROPOSED and snapshot.now <= claim.view.window_end
+    is_challenged = any(c.key.challenger == snapshot.me for c in claim.challenges)
+    bond_wei = snapshot.requests[claim.view.request_id].listing.policy.challenge_bond
+    return is_wrong and is_open and not is_challenged and bond_wei <= money.max_challenge_bond_wei
+
+
+def _is_verified(claim: ClaimFacts, snapshot: Snapshot) -> bool:
+    """Nodes act only on models they have verified (DESIGN §6, rule 5)."""
+    request = snapshot.requests.get(claim.view.request_id)
+    return request is not None and request.listing.model_id in snapshot.models

@@ -1,0 +1,200 @@
+"""Doing a duty: running models and sending transactions. Nothing is decided here."""
+
+import asyncio
+import secrets
+from collections import OrderedDict
+from typing import assert_never
+
+import structlog
+
+from oracle_node.chain.actions import commitment_of
+from oracle_node.chain.client import OracleClient
+from oracle_node.chain.journal import Call
+from oracle_node.chain.transactions import Receipt, Sender
+from oracle_node.chain.types import ClaimId, RequestId
+from oracle_node.game.judge import judge
+from oracle_node.game.knowledge import Knowledge
+from oracle_node.game.moves import Due
+from oracle_node.game.strategy import Player, challenger_moves, defender_moves
+from oracle_node.model.model import RequestRefusedError
+from oracle_node.model.solver import solve
+from oracle_node.node.duties import (
+    Challenge,
+    Claim,
+    Defend,
+    Deliver,
+    Duty,
+    Finalize,
+    Judge,
+    RevealClaim,
+    Solve,
+    Withdraw,
+)
+from oracle_node.node.inference import Inference
+from oracle_node.node.shelf import Shelf
+from oracle_node.node.snapshot import ClaimFacts, Memory, Snapshot
+from oracle_node.players.actors import knowledge_of
+from oracle_node.players.submission import call_of
+from oracle_node.store.store import Store, StoredAnswer
+
+_KNOWLEDGE_KEPT = 8
+_CLAIM_NONCE = 0
+log = structlog.get_logger()
+
+
+class Effects:
+    """The hands of one node. `perform` returns the highest block that its transactions were mined in, or 0."""
+
+    def __init__(
+        self, client: OracleClient, sender: Sender, store: Store, shelf: Shelf, inference: Inference
+    ) -> None:
+        self._client, self._sender, self._store = client, sender, store
+        self._shelf, self._inference = shelf, inference
+        self._player = Player(sender.address)
+        self._knowledge: OrderedDict[ClaimId, Knowledge] = OrderedDict()
+        self._refused: set[RequestId] = set()
+        self._verdicts: dict[ClaimId, bool] = {}
+        self._abandoned: set[ClaimId] = set()
+
+    def memory(self, snapshot: Snapshot) -> Memory:
+        """What decisions need beyond the snapshot."""
+        answers = {
+            request_id: (answer.output, answer.witness)
+            for request_id in snapshot.requests
+            if (answer := self._store.answer(request_id)) is not None
+        }
+        return Memory(answers, frozenset(self._refused), dict(self._verdicts), frozenset(self._abandoned))
+
+    def abandon(self, claim_id: ClaimId) -> None:
+        """Do nothing more about a claim."""
+        self._abandoned.add(claim_id)
+
+    async def perform(self, duty: Duty, snapshot: Snapshot) -> int:
+        """Do it. Errors as their kinds say: see `errors`."""
+        match duty:
+            case Solve(request_id):
+                await self._solve(request_id, snapshot)
+                return 0
+            case Judge(claim_id):
+                await self._judge(snapshot.claims[claim_id], snapshot)
+                return 0
+            case Defend(claim_id) | Challenge(claim_id):
+                return await self._play(duty, snapshot.claims[claim_id], snapshot)
+            case Claim() | RevealClaim() | Finalize() | Deliver() | Withdraw():
+                receipt = await self._send(self._call(duty, snapshot))
+                return receipt.block_number
+            case _:
+                assert_never(duty)
+
+    async def _send(self, call: Call) -> Receipt:
+        receipt = await self._sender.send(call)
+        log.info(
+            "transaction_mined",
+            call=call.label,
+            hash="0x" + receipt.transaction_hash.hex(),
+            block=receipt.block_number,
+            gas_used=receipt.gas_used,
+        )
+        return receipt
+
+    def _call(self, duty: Claim | RevealClaim | Finalize | Deliver | Withdraw, snapshot: Snapshot) -> Call:
+        calls = self._client.calls
+        match duty:
+            case Claim(request_id):
+                return self._claim_call(request_id, snapshot)
+            case RevealClaim(claim_id):
+                answer = self._answer(snapshot.claims[claim_id].view.request_id)
+                return calls.reveal_claim(claim_id, answer.salt, answer.output, answer.witness)
+            case Finalize(claim_id):
+                return calls.finalize(claim_id)
+            case Deliver(request_id):
+                request = snapshot.requests[request_id]
+                return calls.deliver(
+                    request_id, snapshot.claims[request.view.answer].output, request.callback_data
+                )
+            case Withdraw(to):
+                return calls.withdraw(to, snapshot.balance_wei)
+
+    def _claim_call(self, request_id: RequestId, snapshot: Snapshot) -> Call:
+        policy = snapshot.requests[request_id].listing.policy
+        answer = self._answer(request_id)
+        content = (answer.output, answer.witness)
+        calls, bond = self._client.calls, policy.claim_bond
+        if not policy.commit_reveal:
+            return calls.propose_claim(request_id, _CLAIM_NONCE, *content, bond)
+        commitment = commitment_of(self._client, request_id, self._sender.address, answer.salt, *content)
+        return calls.commit_claim(request_id, commitment, _CLAIM_NONCE, bond)
+
+    def _answer(self, request_id: RequestId) -> StoredAnswer:
+        answer = self._store.answer(request_id)
+        assert answer is not None, "duties that need an answer are only due once it is stored"
+        return answer
+
+    async def _solve(self, request_id: RequestId, snapshot: Snapshot) -> None:
+        request = snapshot.requests[request_id]
+        shelved = self._shelf[request.listing.model_id]
+        try:
+            answer = await self._inference.run(
+                shelved.model.model_id, lambda: solve(shelved.model, shelved.executor, request.input)
+            )
+        except RequestRefusedError as error:
+            self._refused.add(request_id)
+            log.warning("request_refused", request_id="0x" + request_id.hex(), reason=str(error))
+            return
+        salt = secrets.token_bytes(32)
+        # SAFETY: before any commitment is sent, for without the salt a committed bond is lost
+        self._store.keep_answer(
+            StoredAnswer(request_id, shelved.model.model_id, answer.output, answer.witness, salt)
+        )
+        log.info("request_solved", request_id="0x" + request_id.hex(), seconds=round(answer.seconds, 3))
+
+    async def _judge(self, claim: ClaimFacts, snapshot: Snapshot) -> None:
+        model_id = snapshot.requests[claim.view.request_id].listing.model_id
+        try:
+            knowledge = self._know(claim, snapshot)
+            verdict = await self._inference.run(model_id, lambda: judge(knowledge))
+        except RequestRefusedError as error:
+            # the contract admits no lengths outside the model's limits, so this claim is none that we understand
+            log.warning("claim_not_understood", claim_id="0x" + claim.claim_id.hex(), reason=str(error))
+            self.abandon(claim.claim_id)
+            return
+        self._verdicts[claim.claim_id] = verdict.is_right
+        log.info(
+            "claim_judged",
+            claim_id="0x" + claim.claim_id.hex(),
+            is_right=verdict.is_right,
+            reason=verdict.reason,
+        )
+
+    def _know(self, claim: ClaimFacts, snapshot: Snapshot) -> Knowledge:
+        """Our own view of a claim's content; the few latest are kept."""
+        if claim.claim_id not in self._knowledge:
+            request = snapshot.requests[claim.view.request_id]
+            shelved = self._shelf[request.listing.model_id]
+            self._knowledge[claim.claim_id] = knowledge_of(
+                shelved.model, shelved.executor, request.input, claim.output, claim.witness
+            )
+        self._knowledge.move_to_end(claim.claim_id)
+        while len(self._knowledge) > _KNOWLEDGE_KEPT:
+            self._knowledge.popitem(last=False)
+        return self._knowledge[claim.claim_id]
+
+    async def _play(self, side: Defend | Challenge, claim: ClaimFacts, snapshot: Snapshot) -> int:
+        request = snapshot.requests[claim.view.request_id]
+        knowledge = self._know(claim, snapshot)
+        decide = defender_moves if isinstance(side, Defend) else challenger_moves
+        due: list[Due] = await self._inference.run(
+            request.listing.model_id,
+            lambda: decide(claim.state, claim.challenges, knowledge, self._player, snapshot.now),
+        )
+        bond = request.listing.policy.challenge_bond
+        calls = [call_of(self._client.calls, d.move, bond) for d in sorted(due, key=_limit)]
+        results = await asyncio.gather(*(self._send(call) for call in calls), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return max((r.block_number for r in results if not isinstance(r, BaseException)), default=0)
+
+
+def _limit(due: Due) -> int:
+    return due.limit if due.limit is not None else 1 << 62

@@ -1,0 +1,148 @@
+"""From logs to snapshots: applies what the follower reads to the store, and reads the present state of what is open."""
+
+from collections.abc import Iterable, Mapping
+
+from oracle_node.chain.client import OracleClient
+from oracle_node.chain.events import ChallengeOpened, ClaimProposed, Delivered, Event, Logged, Requested
+from oracle_node.chain.follow import LogFollower, Step
+from oracle_node.chain.observe import challenge_state, claim_state
+from oracle_node.chain.types import (
+    ZERO_ADDRESS,
+    Address,
+    ChallengeKey,
+    ClaimId,
+    ClaimStatus,
+    ClaimView,
+    DeliveryKind,
+    Listing,
+    ListingId,
+    RequestId,
+    RequestStatus,
+)
+from oracle_node.game.state import ChallengeState
+from oracle_node.node.snapshot import ClaimFacts, RequestFacts, Snapshot
+from oracle_node.store.store import Store, StoredEvent
+
+_OPENED = ("ClaimCommitted", "ClaimProposed")
+
+
+class Ledger:
+    """The chain as this node sees it; `models` are the ids it cares about."""
+
+    def __init__(
+        self, client: OracleClient, store: Store, follower: LogFollower, me: Address, models: frozenset[bytes]
+    ) -> None:
+        self._client, self._store, self._follower = client, store, follower
+        self._me, self._models = me, models
+        self._listings: dict[ListingId, Listing] = {}
+        self._over: set[RequestId] = set()  # nothing left to do; forgotten on every reorg
+
+    async def advance(self) -> Step:
+        """Read one chunk of logs into the store."""
+        step = await self._follower.step(self._store.checkpoints())
+        logged = await self._client.logged(step.logs)
+        raw = {(int(log["blockNumber"]), log["logIndex"]): log for log in step.logs}
+        events = []
+        for entry in logged:
+            log = raw[entry.block, entry.log_index]
+            events.append(_stored(entry, tuple(bytes(t) for t in log["topics"]), bytes(log["data"])))
+        self._store.apply(step, events)
+        if step.rolled_back_to is not None:
+            self._over.clear()
+        return step
+
+    async def snapshot(self, step: Step) -> Snapshot:
+        """The present state of every request to our models that is not over, and of its claims."""
+        requests: dict[RequestId, RequestFacts] = {}
+        claims: dict[ClaimId, ClaimFacts] = {}
+        for event in self._events("Requested"):
+            assert isinstance(event, Requested)
+            if event.request_id in self._over:
+                continue
+            facts = await self._request(event)
+            of_request = (
+                await self._claims(event.request_id) if facts.listing.model_id in self._models else {}
+            )
+            if _is_over(facts, of_request.values(), self._models):
+                self._over.add(event.request_id)
+            else:
+                requests[event.request_id] = facts
+                claims |= of_request
+        balance = await self._client.balance(self._me)
+        return Snapshot(step.head, self._me, balance, requests, claims, self._models)
+
+    async def _request(self, event: Requested) -> RequestFacts:
+        if event.listing_id not in self._listings:
+            self._listings[event.listing_id] = await self._client.listing(event.listing_id)
+        deliveries = [
+            e
+            for e in self._events("Delivered", request_id=event.request_id)
+            if isinstance(e, Delivered) and e.kind is DeliveryKind.FINAL
+        ]
+        return RequestFacts(
+            event.request_id,
+            await self._client.request(event.request_id),
+            self._listings[event.listing_id],
+            event.input,
+            event.options.callback_data,
+            len(deliveries),
+        )
+
+    async def _claims(self, request_id: RequestId) -> dict[ClaimId, ClaimFacts]:
+        opened = self._store.events(*_OPENED, request_id=request_id)
+        ids = dict.fromkeys(ClaimId(event.claim_id) for event in opened if event.claim_id)
+        return {claim_id: await self._claim(claim_id) for claim_id in ids}
+
+    async def _claim(self, claim_id: ClaimId) -> ClaimFacts:
+        view = await self._client.claim(claim_id)
+        answers = self._events("ClaimProposed", claim_id=claim_id)
+        answer = next((e for e in answers if isinstance(e, ClaimProposed)), None)
+        return ClaimFacts(
+            claim_id,
+            view,
+            claim_state(claim_id, view, self._logged("Revealed", "ChunkPosted", claim_id=claim_id)),
+            tuple(await self._challenges(claim_id, view)),
+            await self._client.final_at(claim_id) if view.status is ClaimStatus.PROPOSED else 0,
+            answer.output if answer else b"",
+            answer.witness if answer else b"",
+        )
+
+    async def _challenges(self, claim_id: ClaimId, view: ClaimView) -> list[ChallengeState]:
+        states = []
+        for event in self._events("ChallengeOpened", claim_id=claim_id):
+            assert isinstance(event, ChallengeOpened)
+            key = ChallengeKey(claim_id, event.challenger, event.nonce)
+            states.append(challenge_state(key, await self._client.challenge(key)))
+        return states
+
+    def _events(self, *names: str, **ids: bytes) -> list[Event]:
+        return [entry.event for entry in self._logged(*names, **ids)]
+
+    def _logged(self, *names: str, **ids: bytes) -> list[Logged]:
+        stored = self._store.events(*names, **ids)
+        decoded = [(entry, self._client.events.decode(entry.topics, entry.data)) for entry in stored]
+        return [Logged(event, e.block, e.log_index, e.time) for e, event in decoded if event is not None]
+
+
+def _is_over(request: RequestFacts, claims: Iterable[ClaimFacts], models: frozenset[bytes]) -> bool:
+    """Whether no duty can ever come of it again, short of a reorg."""
+    if request.listing.model_id not in models:
+        return True
+    status = request.view.status
+    is_delivered = (
+        request.view.delivered or request.view.callback == ZERO_ADDRESS or request.final_deliveries > 0
+    )
+    is_done = status is RequestStatus.EXPIRED or (status is RequestStatus.ANSWERED and is_delivered)
+    return is_done and all(
+        c.view.status.is_decided and not any(x.is_active for x in c.challenges) for c in claims
+    )
+
+
+def _stored(entry: Logged, topics: tuple[bytes, ...], data: bytes) -> StoredEvent:
+    ids: Mapping[str, bytes | None] = {
+        name: getattr(entry.event, name, None)
+        for name in ("listing_id", "request_id", "claim_id", "challenge_id")
+    }
+    return StoredEvent(
+        entry.block, entry.log_index, entry.time, type(entry.event).__name__, topics, data, **ids
+    )

@@ -1,0 +1,124 @@
+"""Putting a node together, and taking it apart: everything it opens is closed, whatever ends it."""
+
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from eth_account.signers.local import LocalAccount
+
+from oracle_node.api.server import Facts, serve
+from oracle_node.chain.client import OracleClient
+from oracle_node.chain.rpc import connect
+from oracle_node.chain.transactions import FeePolicy
+from oracle_node.chain.types import Address
+from oracle_node.config import Config
+from oracle_node.errors import OracleError
+from oracle_node.node.board import Board
+from oracle_node.node.effects import Effects
+from oracle_node.node.inference import Inference
+from oracle_node.node.ledger import Ledger
+from oracle_node.node.metrics import Metrics
+from oracle_node.node.pulse import Pulse
+from oracle_node.node.services import RoleLoop, follow, roles_of
+from oracle_node.node.shelf import Shelf
+from oracle_node.store.store import Store
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What a running node can tell its starter."""
+
+    address: Address
+    models: tuple[bytes, ...]
+    api_url: str | None
+    board: Board
+
+
+async def run_node(
+    config: Config,
+    account: LocalAccount,
+    stop: asyncio.Event,
+    *,
+    shelf: Shelf | None = None,
+    on_ready: Callable[[Ready], None] | None = None,
+) -> None:
+    """Run until `stop` is set. ConfigError and ModelError before it starts; DeterminismError ends it.
+
+    `shelf` gives models that are verified already, instead of those of `config.models`.
+    """
+    roles = roles_of(config.roles)
+    if shelf is None:
+        shelf = await asyncio.to_thread(Shelf.load, config.models, config.inference.threads)
+    models = tuple(model.model_id for model in shelf)
+    async with AsyncExitStack() as stack:
+        store = Store(config.store)
+        stack.callback(store.close)
+        web3 = await stack.enter_async_context(connect(config.chain.rpc.get_secret_value()))
+        client = await OracleClient.open(web3, config.chain.oracle, chain_id=config.chain.chain_id)
+        store.require_identity(chain_id=str(client.chain_id), oracle=client.oracle, account=account.address)
+        sender = client.sender(account, store, _fees(config))
+        resumed = await sender.resume()
+        follower = client.follower(
+            config.chain.start_block,
+            chunk_blocks=config.chain.chunk_blocks,
+            confirmations=config.chain.confirmations,
+        )
+        me = Address(sender.address)
+        ledger = Ledger(client, store, follower, me, frozenset(models))
+        inference = stack.enter_context(Inference(config.inference.parallel))
+        effects = Effects(client, sender, store, shelf, inference)
+        board, pulse, metrics, nudge = Board(), Pulse(), Metrics(), asyncio.Event()
+        facts = Facts(me, client.oracle, client.chain_id, models, tuple(role.name for role in roles))
+        api_url = None
+        if config.api is not None:
+            api_url = await stack.enter_async_context(serve(config.api, facts, board, pulse, metrics))
+        loops = [RoleLoop(role, config.money, effects, board, pulse, metrics, nudge) for role in roles]
+        log.info("node_started", address=me, chain_id=client.chain_id, oracle=client.oracle, resumed=resumed)
+        if on_ready is not None:
+            on_ready(Ready(me, models, api_url, board))
+        pulse.beat("follow")
+        services = {"follow": follow(ledger, board, pulse, metrics, nudge, config.chain.poll_s)}
+        services |= {role.name: loop.run() for role, loop in zip(roles, loops, strict=True)}
+        await _run_services(services, stop)
+    log.info("node_stopped", address=me)
+
+
+async def _run_services(services: dict[str, Coroutine[Any, Any, None]], stop: asyncio.Event) -> None:
+    """All services until `stop` or the first failure, which is raised by itself."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            running = [group.create_task(service, name=name) for name, service in services.items()]
+            await stop.wait()
+            for task in running:
+                task.cancel()
+    except* OracleError as failures:
+        raise _first(failures) from failures
+
+
+def _first(group: BaseExceptionGroup[OracleError]) -> OracleError:
+    failure: BaseException = group
+    while isinstance(failure, BaseExceptionGroup):
+        failure = failure.exceptions[0]
+    assert isinstance(failure, OracleError)
+    return failure
+
+
+def _fees(config: Config) -> FeePolicy:
+    return FeePolicy(
+        max_fee_per_gas_wei=int(config.chain.max_fee_gwei * 10**9),
+        poll_s=min(config.chain.poll_s, 1.0),
+        replace_after_s=config.chain.replace_after_s,
+    )
+
+
+def stop_on_signals(stop: asyncio.Event) -> None:
+    """Let SIGINT and SIGTERM set the event, and do nothing else."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)

@@ -1,0 +1,49 @@
+"""The models that this node has verified, and nothing else: it acts on no other (DESIGN §6, rule 5)."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from oracle_node.errors import ConfigError
+from oracle_node.executors.base import Executor
+from oracle_node.executors.onnx import OnnxExecutor
+from oracle_node.model.directory import load_model
+from oracle_node.model.model import Model
+from oracle_node.tape.analysis import analyse
+
+
+@dataclass(frozen=True)
+class ShelvedModel:
+    """A model whose files match its id and whose tape was proved total here."""
+
+    model: Model
+    executor: Executor
+
+
+class Shelf:
+    """Verified models by id."""
+
+    def __init__(self, models: Iterable[ShelvedModel]) -> None:
+        self._by_id = {shelved.model.model_id: shelved for shelved in models}
+
+    @classmethod
+    def load(cls, directories: Iterable[Path], threads: int = 0) -> "Shelf":
+        """Read, hash and prove every model; ModelError or AdmissionError where one is not acceptable."""
+        return cls(shelve(load_model(directory), threads) for directory in directories)
+
+    def __contains__(self, model_id: object) -> bool:
+        return model_id in self._by_id
+
+    def __iter__(self) -> Iterator[Model]:
+        return (shelved.model for shelved in self._by_id.values())
+
+    def __getitem__(self, model_id: bytes) -> ShelvedModel:
+        if model_id not in self._by_id:
+            raise ConfigError(f"model 0x{model_id.hex()} is not among the verified ones")
+        return self._by_id[model_id]
+
+
+def shelve(model: Model, threads: int = 0) -> ShelvedModel:
+    """Prove a model's tape and make it ready to run; AdmissionError where the proof fails."""
+    analysis = analyse(model.tape)
+    return ShelvedModel(model, OnnxExecutor(model.tape, threads, analysis))

@@ -1,0 +1,71 @@
+"""Everything a node knows at one block, as plain values: the argument of every decision."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from oracle_node.chain.follow import Head
+from oracle_node.chain.types import Address, ClaimId, ClaimView, Listing, RequestId, RequestView
+from oracle_node.game.state import ChallengeState, ClaimState
+
+
+@dataclass(frozen=True)
+class RequestFacts:
+    """A request that is not over."""
+
+    request_id: RequestId
+    view: RequestView
+    listing: Listing
+    input: bytes = field(repr=False)
+    callback_data: bytes = field(repr=False)
+    final_deliveries: int = 0
+    """Final callbacks tried so far, failed ones too."""
+
+
+@dataclass(frozen=True)
+class ClaimFacts:
+    """A claim that is not over, or over and with challenges still to settle."""
+
+    claim_id: ClaimId
+    view: ClaimView
+    state: ClaimState
+    challenges: tuple[ChallengeState, ...]
+    final_at: int
+    """First time at which `finalize` succeeds if nobody moves; 0 unless proposed."""
+    output: bytes = field(default=b"", repr=False)
+    witness: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What the node remembers beyond the chain."""
+
+    answers: Mapping[RequestId, tuple[bytes, bytes]] = field(default_factory=dict)
+    """Requests whose answer is stored, with its salt: output and witness."""
+    refused: frozenset[RequestId] = frozenset()
+    """Requests that the model has no answer for."""
+    verdicts: Mapping[ClaimId, bool] = field(default_factory=dict)
+    """Claims that were checked: whether they are right."""
+    abandoned: frozenset[ClaimId] = frozenset()
+    """Claims whose dispute went against the protocol's rules: nothing more is done about them."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One moment, for one account."""
+
+    head: Head
+    me: Address
+    balance_wei: int
+    requests: Mapping[RequestId, RequestFacts]
+    claims: Mapping[ClaimId, ClaimFacts]
+    models: frozenset[bytes]
+    """Ids of the models that this node has verified."""
+
+    @property
+    def now(self) -> int:
+        """Time of the head block, in unix seconds."""
+        return self.head.timestamp
+
+    def claims_of(self, request_id: RequestId) -> list[ClaimFacts]:
+        """The request's claims."""
+        return [claim for claim in self.claims.values() if claim.view.request_id == request_id]
