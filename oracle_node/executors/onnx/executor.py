@@ -20,22 +20,37 @@ from oracle_node.tape.instruction import Opcode, Tape
 _RUN_GRAPHS = 4
 _STREAM_LENGTHS = 2
 _SEGMENT_BYTES = 64 << 20
-_SEGMENT_INSTRUCTIONS = 48
 
 
 class _Compiled:
-    """A plan and its session."""
+    """A plan and its session; ONNX Runtime has none for a graph that computes nothing."""
 
     def __init__(self, plan: Plan, threads: int) -> None:
-        self.inputs, self.outputs = plan.inputs, plan.outputs
-        self.session = Session(plan.graph, threads)
+        self.inputs, self._outputs = plan.inputs, plan.outputs
+        self._session = Session(plan.graph, threads) if plan.outputs else None
+
+    def run(self, feeds: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
+        """The plan's outputs for its inputs, by instruction."""
+        if self._session is None:
+            return {}
+        results = self._session.run({self.inputs[position]: array for position, array in feeds.items()})
+        return {position: results[name] for position, name in self._outputs.items()}
 
 
 class OnnxExecutor:
-    """Runs one tape on ONNX Runtime; implements `Executor`. `analysis` saves repeating the tape's admission."""
+    """Runs one tape on ONNX Runtime; implements `Executor`.
+
+    `threads` 0 means one a core; `analysis` saves repeating the tape's admission. DeterminismError where the machine is not exact.
+    """
+
+    segment_instructions = 48
+    """`stream` computes at most so many instructions at once."""
 
     def __init__(self, tape: Tape, threads: int = 1, analysis: Analysis | None = None) -> None:
+        from oracle_node.executors.canary import require_exact  # it uses this package's graphs
+
         require_supported_version()
+        require_exact(threads)
         self.tape, self.threads = tape, threads
         self._analysis = analysis if analysis is not None else analyse(tape)
         self._constants = Constants()
@@ -51,13 +66,7 @@ class OnnxExecutor:
             self._evict(self._runs, _RUN_GRAPHS)
         self._runs.move_to_end(key)
         compiled = self._runs[key]
-        feeds = {
-            name: read_input(instruction, symbols, sources[instruction.operands[0].ref])
-            for position, name in compiled.inputs.items()
-            for instruction in (self.tape.instructions[position],)
-        }
-        results = compiled.session.run(feeds)
-        return {position: results[compiled.outputs[position]] for position in wanted}
+        return compiled.run({position: self._input(position, symbols, sources) for position in compiled.inputs})
 
     def stream(self, symbols: Symbols, sources: Sequence[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
         """Every tensor in instruction order, computed in segments of bounded size; each is freed after its last reader."""
@@ -83,23 +92,25 @@ class OnnxExecutor:
         """The tensors of consecutive instructions; leaves them in `tensors`, beside the earlier ones."""
         for position in segment:
             instruction = self.tape.instructions[position]
-            operand = instruction.operands[0] if instruction.operands else None
-            if instruction.opcode is Opcode.INPUT and operand is not None:
-                tensors[position] = read_input(instruction, symbols, sources[operand.ref])
-            elif instruction.opcode is Opcode.CONST and operand is not None:
-                tensors[position] = self.tape.weights[operand.ref].reshape(instruction.concrete_shape(symbols))
-        if compiled.outputs:
-            results = compiled.session.run({name: tensors[p] for p, name in compiled.inputs.items()})
-            tensors.update({position: results[name] for position, name in compiled.outputs.items()})
+            if instruction.opcode is Opcode.INPUT:
+                tensors[position] = self._input(position, symbols, sources)
+            elif instruction.opcode is Opcode.CONST:
+                weight = self.tape.weights[instruction.operands[0].ref]
+                tensors[position] = weight.reshape(instruction.concrete_shape(symbols))
+        tensors.update(compiled.run({position: tensors[position] for position in compiled.inputs}))
         for position in segment:
             yield position, tensors[position]
+
+    def _input(self, position: int, symbols: Symbols, sources: Sequence[np.ndarray]) -> np.ndarray:
+        instruction = self.tape.instructions[position]
+        return read_input(instruction, symbols, sources[instruction.operands[0].ref])
 
     def _segments(self, symbols: Symbols) -> Iterator[range]:
         """Runs of instructions whose tensors together stay small."""
         start, size = 0, 0
         for position, instruction in enumerate(self.tape.instructions):
             own = 0 if instruction.opcode is Opcode.CONST else instruction.count(symbols) * instruction.dtype.width
-            if position > start and (size + own > _SEGMENT_BYTES or position - start >= _SEGMENT_INSTRUCTIONS):
+            if position > start and (size + own > _SEGMENT_BYTES or position - start >= self.segment_instructions):
                 yield range(start, position)
                 start, size = position, 0
             size += own

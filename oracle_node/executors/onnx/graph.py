@@ -81,10 +81,14 @@ class Graph:
         self.inputs.append(helper.make_tensor_value_info(name, elem, shape))
         return Value(name, elem, shape)
 
-    def output(self, name: str, value: Value) -> None:
-        """Expose a value under a name of its own."""
-        self.nodes.append(helper.make_node("Identity", [value.name], [name]))
+    def output(self, value: Value) -> str:
+        """Expose a value; the name to ask for it by. One that is an input, a constant or an output already is copied."""
+        name = value.name
+        if not name.startswith("value") or any(output.name == name for output in self.outputs):
+            name = f"copy{len(self.outputs)}"
+            self.nodes.append(helper.make_node("Identity", [value.name], [name]))
         self.outputs.append(helper.make_tensor_value_info(name, value.elem, value.shape))
+        return name
 
     def constant(self, array: np.ndarray) -> Value:
         """A constant; equal small ones, and the same large array, are stored once."""
@@ -93,7 +97,7 @@ class Graph:
         key = (array.dtype.str, array.shape, array.tobytes()) if array.nbytes <= _INLINE_BYTES else None
         if key in self._shared:
             return self._shared[key]
-        value = Value(f"c{len(self.constants)}", Elem.of(array.dtype), array.shape)
+        value = Value(f"constant{len(self.constants)}", Elem.of(array.dtype), array.shape)
         self.constants[value.name] = np.ascontiguousarray(array).reshape(array.shape)
         if key is None:
             self._held[id(array)] = (array, value)
@@ -111,7 +115,7 @@ class Graph:
         """A node with one output; by default of the first input's type, and of the inputs' broadcast shape."""
         if shape is None:
             shape = np.broadcast_shapes(*(value.shape for value in inputs))
-        result = Value(f"t{len(self.nodes)}", inputs[0].elem if elem is None else elem, tuple(shape))
+        result = Value(f"value{len(self.nodes)}", inputs[0].elem if elem is None else elem, tuple(shape))
         self.nodes.append(helper.make_node(kind, [value.name for value in inputs], [result.name], **attributes))
         return result
 

@@ -163,8 +163,7 @@ class Plan:
     def _expose(self, position: int) -> None:
         """Make a tensor an output, in its own type and shape."""
         tensor = self._context.tensors[position]
-        self.outputs[position] = f"wanted{position}"
-        self.graph.output(self.outputs[position], self._context.tensors.form(position, Elem.of(tensor.dtype)))
+        self.outputs[position] = self.graph.output(self._context.tensors.form(position, Elem.of(tensor.dtype)))
 
 
 def cone(tape: Tape, wanted: Collection[int], given: Collection[int]) -> set[int]:
