@@ -16,16 +16,24 @@ from oracle_node.chain.types import Address
 T = TypeVar("T")
 
 
-def build(cls: type[T], values: Sequence[Any]) -> T:
-    """An instance of a dataclass from ABI values in field order."""
-    hints = _hints(cast(Any, cls))
-    return cls(*(_convert(hint, value) for hint, value in zip(hints.values(), values, strict=True)))
-
-
-def build_named(cls: type[T], values: Mapping[str, Any]) -> T:
-    """An instance of a dataclass from ABI values by their Solidity (camelCase) names."""
+def build(cls: type[T], values: Mapping[str, Any]) -> T:
+    """An instance of a dataclass from named ABI values: its snake_case fields take the camelCase names."""
     hints = _hints(cast(Any, cls))
     return cls(**{name: _convert(hint, values[camel(name)]) for name, hint in hints.items()})
+
+
+def named(components: Sequence[Mapping[str, Any]], values: Sequence[Any]) -> dict[str, Any]:
+    """Decoded values by their names in the ABI, structs as dictionaries all the way down."""
+    return {c["name"]: _with_names(c, c["type"], value) for c, value in zip(components, values, strict=True)}
+
+
+def _with_names(component: Mapping[str, Any], kind: str, value: Any) -> Any:
+    if not kind.startswith("tuple"):
+        return value
+    if kind.endswith("]"):
+        element = kind[: kind.rindex("[")]
+        return [_with_names(component, element, item) for item in value]
+    return named(component["components"], value)
 
 
 def flatten(value: Any) -> Any:
@@ -82,8 +90,10 @@ class Functions:
         return encode(_types(self._constructor["inputs"]), flatten(list(arguments)))
 
     def decode(self, name: str, data: bytes) -> tuple[Any, ...]:
-        """The returned values."""
-        return decode(_types(self._by_name[name]["outputs"]), data)
+        """The returned values; structs as dictionaries by field name."""
+        outputs = self._by_name[name]["outputs"]
+        values = decode(_types(outputs), data)
+        return tuple(_with_names(o, o["type"], value) for o, value in zip(outputs, values, strict=True))
 
 
 def _types(components: Sequence[Any]) -> list[str]:

@@ -8,7 +8,7 @@ from eth_abi.abi import decode
 from eth_utils.abi import collapse_if_tuple
 from eth_utils.crypto import keccak
 
-from oracle_node.chain.abi import build_named
+from oracle_node.chain.abi import build, named
 from oracle_node.chain.types import (
     Address,
     ChallengeId,
@@ -303,8 +303,7 @@ class EventDecoder:
         plain = [i for i in entry["inputs"] if not i["indexed"]]
         words = [decode([i["type"]], bytes(topic))[0] for i, topic in zip(indexed, topics[1:], strict=True)]
         values = decode([collapse_if_tuple(i) for i in plain], bytes(data))
-        names = [i["name"] for i in (*indexed, *plain)]
-        return build_named(EVENT_TYPES[entry["name"]], dict(zip(names, [*words, *values], strict=True)))
+        return build(EVENT_TYPES[entry["name"]], named([*indexed, *plain], [*words, *values]))
 
     def topics_of(self, *names: str) -> list[bytes]:
         """The first topics of the named events."""

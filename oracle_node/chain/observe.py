@@ -33,7 +33,7 @@ def claim_state(claim_id: ClaimId, view: ClaimView, logged: Iterable[Logged]) ->
 
 def challenge_state(key: ChallengeKey, view: ChallengeView) -> ChallengeState:
     """The game's view of a challenge."""
-    picked = view.picks > 0
+    picked = view.steps > 0
     return ChallengeState(
         key=key,
         status=view.status,

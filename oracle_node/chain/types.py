@@ -199,7 +199,7 @@ class ChallengeView:
     position: int
     height: int
     byte_length: int
-    picks: int
+    challenger_cost: int
     steps: int
     node: bytes
     turn: Turn
