@@ -1,7 +1,7 @@
 """Importing float32 ONNX networks: every operator is lowered to the tape's seven instructions.
 
-Sums become exact integer sums of quantised values, everything else single binary32 operations; nothing is calibrated. Not
-here: what instructions mean (`oracle_node.tape`), how a tape is stored.
+Sums become exact integer sums of quantised values, everything else single binary32 operations; nothing is calibrated.
+Not here: what instructions mean (`oracle_node.tape`), how a tape is stored.
 """
 
 from collections import Counter
@@ -42,14 +42,14 @@ def import_onnx(
 ) -> ImportedModel:
     """The network in an ONNX file as a tape with `weights`-bit weights.
 
-    Inputs are clamped to `input_range` (default ±2^20 for floats). The answer is the network's outputs, or those named in
-    `outputs`, one after another. `progress(done, total)` is called after every node. ModelError names the file's or the
-    node's fault, AdmissionError the node for which no proof was found.
+    Inputs are clamped to `input_range` (default ±2^20 for floats). The answer is the network's outputs, or those named
+    in `outputs`, one after another. `progress(done, total)` is called after every node. ModelError names the file's or
+    the node's fault, AdmissionError the node for which no proof was found.
     """
     graph = load(Path(path), outputs)
     length = sum(info.elements for info in graph.inputs)
     if len({info.dtype for info in graph.inputs}) > 1:
-        raise ModelError(f"{path}: its inputs have different types; only inputs of one type can be joined")
+        raise ModelError(f"{path}: its inputs have different types, but a request has one: add Cast nodes")
     request = Source(DType.of(np.empty(0, graph.inputs[0].dtype)), length, length)
     low = Lowering(TapeBuilder(request, step_bound=step_bound), weights)
     tensors = _inputs(low.b, graph, input_range)
@@ -60,7 +60,9 @@ def import_onnx(
         if progress is not None:
             progress(done, len(graph.nodes))
     options = {"weights": weights, "input_range": input_range, "outputs": outputs}
-    return _finished(low, graph, [_known(tensors, name, "the network's output") for name in graph.outputs], options)
+    return _finished(
+        low, graph, [_known(tensors, name, "the network's output") for name in graph.outputs], options
+    )
 
 
 def _inputs(b: TapeBuilder, graph: Graph, input_range: tuple[float, float] | None) -> dict[str, Tensor]:
@@ -98,7 +100,9 @@ def _lower(
     inputs = tuple(_known(tensors, name, label) if name else None for name in node.inputs)
     try:
         with low.b.scope(node.name):
-            call = Node(node.operator, node.name, opset, inputs, node.attributes, sum(map(bool, node.outputs)))
+            call = Node(
+                node.operator, node.name, opset, inputs, node.attributes, sum(map(bool, node.outputs))
+            )
             for name, result in zip(filter(None, node.outputs), handler(low, call), strict=True):
                 shared = readers[name] > 1
                 tensors[name] = low.compact(result, _SHARED_OPERATIONS) if shared else result
@@ -106,6 +110,8 @@ def _lower(
         raise AdmissionError(f"{label}: {error}") from None
     except (ModelError, ValueError) as error:
         raise ModelError(f"{label}: {error}") from None
+    except (TypeError, IndexError, KeyError, OverflowError) as error:
+        raise ModelError(f"{label}: its inputs or attributes are malformed ({error})") from error
 
 
 def _advice(operator: str) -> str:
@@ -116,7 +122,9 @@ def _advice(operator: str) -> str:
 
 def _known(tensors: Mapping[str, Tensor], name: str, reader: str) -> Tensor:
     if name not in tensors:
-        raise ModelError(f"{reader} reads {name!r}, which nothing before it computes: the file may be cut short")
+        raise ModelError(
+            f"{reader} reads {name!r}, which nothing before it computes: the file may be cut short"
+        )
     return tensors[name]
 
 
@@ -126,7 +134,8 @@ def _finished(
     """The tape that answers the outputs, row-major, joined where there are several."""
     types = {answer.dtype for answer in answers}
     if len(types) > 1:
-        raise ModelError(f"the outputs {', '.join(graph.outputs)} have different types: choose some of one type with outputs=")
+        names = ", ".join(graph.outputs)
+        raise ModelError(f"the outputs {names} have different types: choose some of one type with outputs=")
     logical = types.pop()
     if all(answer.is_constant for answer in answers):
         raise ModelError("the outputs do not depend on the input")
@@ -134,9 +143,12 @@ def _finished(
     with low.b.scope("answer"):
         views = [low.contiguous(low.leaf(a) if a.is_constant else a) for a in answers]
         views = [v if v.dtype is stored else low.b.map(lambda x: x, v, dtype=stored) for v in views]
-        joined = views[0] if len(views) == 1 else low.b.concat([v.reshape(a.size) for v, a in zip(views, answers, strict=True)], 0)
-        tape = low.b.finish(joined)
-    infos = tuple(TensorInfo(name, a.shape, stored.numpy.name) for name, a in zip(graph.outputs, answers, strict=True))
+        if len(views) > 1:
+            views = [low.b.concat([v.reshape(a.size) for v, a in zip(views, answers, strict=True)], 0)]
+        tape = low.b.finish(views[0])
+    infos = tuple(
+        TensorInfo(name, a.shape, stored.numpy.name) for name, a in zip(graph.outputs, answers, strict=True)
+    )
     elements = sum(info.elements for info in infos)
     sources = (tape.sources[0], Source(stored, elements, elements), Source())
     return ImportedModel(

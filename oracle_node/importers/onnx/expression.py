@@ -1,10 +1,10 @@
 """Elementwise expressions over views, not yet written to a tape: what an importer fuses into one MAP or REDUCE.
 
-An expression is a small graph: leaves are views broadcast to the expression's shape, numbers are immediates, every other node
-applies a scalar function. Moving data (transpose, slice, reshape) moves the leaves. Not here: when to emit (`lowering`).
+An expression is a small graph: leaves are views broadcast to the expression's shape, numbers are immediates, every
+other node applies a scalar function. Transposing, slicing and reshaping move the leaves. Not here: when to emit (`lowering`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from oracle_node.tape.affine import Affine
@@ -165,3 +165,23 @@ def reshaped_view(view: View, shape: Dims) -> View | None:
         tuple(Affine(s) for s in strides),
         view.offset,
     )
+
+
+def select(view: View, axes: Sequence[int]) -> View:
+    """The view with only those axes, in that order; the others have length 1."""
+    return View(
+        view.ref, view.dtype, view.tensor_shape,
+        tuple(view.shape[a] for a in axes), tuple(view.strides[a] for a in axes), view.offset,
+    )  # fmt: skip
+
+
+def place(view: View, axes: Sequence[int], shape: Dims) -> View:
+    """The opposite of `select`: axis i of the view becomes axis axes[i] of `shape`, the others have length 1."""
+    dimensions, strides = [Affine(1)] * len(shape), [Affine(0)] * len(shape)
+    for position, axis in enumerate(axes):
+        dimensions[axis], strides[axis] = view.shape[position], view.strides[position]
+    return View(view.ref, view.dtype, view.tensor_shape, tuple(dimensions), tuple(strides), view.offset)
+
+
+def broadcast(expression: Expression, axes: Dims) -> Expression:
+    return map_leaves(expression, lambda view: view.broadcast_to(axes))

@@ -31,7 +31,9 @@ class WindowAxis:
 
     def covered(self, include_pad: bool) -> list[int]:
         """How many elements every window counts: those of the tensor, or of the tensor and its declared padding."""
-        low, high = (0, self.before + self.length + self.after) if include_pad else (self.before, self.before + self.length)
+        low, high = self.before, self.before + self.length
+        if include_pad:
+            low, high = 0, high + self.after
         starts = [i * self.stride for i in range(self.count)]
         return [sum(low <= s + k * self.dilation < high for k in range(self.size)) for s in starts]
 
@@ -39,15 +41,17 @@ class WindowAxis:
 def windows_of(node: Node, lengths: Sequence[int], kernel: Sequence[int]) -> list[WindowAxis]:
     """The windows a node's attributes describe."""
     rank = len(lengths)
-    if len(kernel) != rank:
-        node.refuse(f"kernel_shape {list(kernel)} does not fit {rank} spatial axes")
-    strides, dilations = node.get("strides", [1] * rank), node.get("dilations", [1] * rank)
-    pads, mode = node.get("pads", [0] * 2 * rank), node.get("auto_pad", "NOTSET")
+    strides, dilations = node.each("strides", [1] * rank), node.each("dilations", [1] * rank)
+    pads, mode = node.each("pads", [0] * 2 * rank), node.get("auto_pad", "NOTSET")
+    if min(*kernel, *strides, *dilations) < 1:
+        node.refuse(f"kernel {list(kernel)}, strides {strides} and dilations {dilations} must be positive")
     if min(pads, default=0) < 0 or mode not in ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"):
         node.refuse(f"padding {mode} {pads} is not supported")
     ceil_mode = bool(node.get("ceil_mode", 0))
     axes = []
-    for axis, (length, size, stride, dilation) in enumerate(zip(lengths, kernel, strides, dilations, strict=True)):
+    for axis, (length, size, stride, dilation) in enumerate(
+        zip(lengths, kernel, strides, dilations, strict=True)
+    ):
         before, after = (pads[axis], pads[axis + rank]) if mode == "NOTSET" else (0, 0)
         span = dilation * (size - 1) + 1
         if mode.startswith("SAME"):
@@ -65,7 +69,7 @@ def windows_of(node: Node, lengths: Sequence[int], kernel: Sequence[int]) -> lis
 
 
 def windowed(view: View, first: int, axes: Sequence[WindowAxis]) -> View:
-    """Axes first, first+1, … of the padded view become window positions; the insides of the windows follow at the end."""
+    """Axes first, first+1, … of the padded view become window positions; the insides of the windows follow last."""
     for position, axis in enumerate(axes):
         padded = view.shape[first + position].constant
         used = (axis.count - 1) * axis.stride + axis.dilation * (axis.size - 1) + 1

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import numpy_helper
 
 from oracle_node.errors import ModelError
@@ -87,11 +87,17 @@ def _array(proto: onnx.TensorProto, what: str) -> Array:
     try:
         return np.asarray(numpy_helper.to_array(proto))
     except (ValueError, TypeError, OSError) as error:
-        raise ModelError(f"{what} cannot be read ({' '.join(str(error).split())}): the file may be damaged") from None
+        raise ModelError(
+            f"{what} cannot be read ({' '.join(str(error).split())}): the file may be damaged"
+        ) from None
 
 
 def _node(proto: onnx.NodeProto) -> GraphNode:
     name = proto.name or (proto.output[0] if proto.output else "")
+    if not all(isinstance(text, str) for text in (name, proto.op_type, proto.domain)):
+        raise ModelError(
+            f"a node's name or operator is not text ({name!r}, {proto.op_type!r}): the file is damaged"
+        )
     attributes: dict[str, Any] = {}
     for attribute in proto.attribute:
         value = onnx.helper.get_attribute_value(attribute)
@@ -116,7 +122,9 @@ def _input(proto: onnx.ValueInfoProto) -> TensorInfo:
     tensor = proto.type.tensor_type
     if tensor.elem_type not in _TENSOR_TYPES:
         kind = onnx.TensorProto.DataType.Name(tensor.elem_type)
-        raise ModelError(f"input {proto.name} is {kind}: only float32 and integers up to 64 bits are supported")
+        raise ModelError(
+            f"input {proto.name} is {kind}: only float32 and integers up to 64 bits are supported"
+        )
     shape = []
     for axis, dimension in enumerate(tensor.shape.dim):
         size = dimension.dim_value

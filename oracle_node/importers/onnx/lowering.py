@@ -1,12 +1,11 @@
 """Writing a network's tensors to a tape: what is fused, what is materialised, and in which layout.
 
-Elementwise work stays an expression until a product, a reduction or a gather needs it in memory, a second node reads it, or it
-outgrows one instruction. Not here: reductions and products (`reductions`, `products`), the operators (`operators`).
+Elementwise work stays an expression until a product, a reduction or a gather needs it in memory, a second node reads
+it, or it outgrows one instruction. Not here: `reductions` and `products`, and the operators themselves (`operators`).
 """
 
 from collections.abc import Sequence
 from contextlib import suppress
-from math import ldexp
 
 import numpy as np
 
@@ -17,15 +16,18 @@ from oracle_node.importers.onnx.expression import (
     Expression,
     Immediate,
     Leaf,
+    broadcast,
     leaves,
     map_leaves,
     memory_order,
+    place,
     reshaped_view,
     scalar_function,
+    select,
 )
+from oracle_node.importers.onnx.scaling import write_scaling
 from oracle_node.importers.onnx.tensor import Scaling, Tensor
 from oracle_node.tape import interval as iv
-from oracle_node.tape.affine import Affine
 from oracle_node.tape.builder import TapeBuilder
 from oracle_node.tape.expression import Number, Scalar, ScalarFunction, record
 from oracle_node.tape.interval import Interval, RangeError
@@ -35,8 +37,6 @@ from oracle_node.tape.view import View
 
 LIMIT = 2.0**60
 """No float tensor's values are let beyond this: a clamp that no real activation reaches keeps every interval finite."""
-FACTOR_LIMIT = 2.0**40
-"""The largest scale of quantised activations; beyond it their product saturates."""
 FUSED_OPERANDS = 6
 """Each operand of a MAP opens a chunk with its path: more would outgrow the bound on one step's proof."""
 F32 = np.dtype(np.float32)
@@ -54,8 +54,10 @@ class Lowering:
     def apply(
         self, function: ScalarFunction, *arguments: Tensor | Number, dtype: "np.dtype[np.generic]" = F32
     ) -> Tensor:
-        """`function` of scalars, elementwise over the broadcast arguments; arguments are materialised where it outgrows a MAP."""
-        tensors = [a if isinstance(a, Tensor) else Tensor.constant(np.asarray(a, _number_type(a))) for a in arguments]
+        """`function` of scalars over the broadcast arguments; what outgrows a MAP has arguments materialised."""
+        tensors = [
+            a if isinstance(a, Tensor) else Tensor.constant(np.asarray(a, _number_type(a))) for a in arguments
+        ]
         tensors = [self._expressed(t) for t in tensors]
         if all(isinstance(t.expression, Immediate) for t in tensors):
             tensors[0] = self.materialise(tensors[0])
@@ -81,13 +83,15 @@ class Lowering:
             x = self.settled(x)
         if x.is_constant:
             x = self._expressed(x)
-        a, c = (v.reshape(()) if v.size == 1 else v.reshape((1,) * (x.rank - v.ndim) + v.shape) for v in (a, c))
-        pending = x.scaling or Scaling(np.float64(1), np.float64(0))
+        a, c = (
+            v.reshape(()) if v.size == 1 else v.reshape((1,) * (x.rank - v.ndim) + v.shape) for v in (a, c)
+        )
+        pending = x.scaling or Scaling(np.ones(()), np.zeros(()))
         return Tensor(x.shape, x.dtype, None, x.expression, x.axes, pending.then(a, c))
 
     def rescaled(self, x: Tensor, scale: Array, factor: Tensor) -> Tensor:
-        """x·(factor·scale), pending: `factor` is one value a row or tensor (at most FACTOR_LIMIT), x has nothing pending."""
-        pending = Scaling(scale, np.float64(0), self._aligned_to(self._expressed(factor), x.axes))
+        """x·(factor·scale), pending: `factor` is known only at run time, x has nothing pending."""
+        pending = Scaling(scale, np.zeros(()), self._aligned_to(self._expressed(factor), x.axes))
         return Tensor(x.shape, F32, None, x.expression, x.axes, pending)
 
     def frozen(self, x: Tensor) -> Tensor:
@@ -102,7 +106,7 @@ class Lowering:
         return self.materialise(x) if x.is_reshaped else x
 
     def materialise(self, x: Tensor, order: Sequence[int] | None = None) -> Tensor:
-        """x as one tensor of the tape, its axes in `order` in memory (outermost first; by default as its operands lie)."""
+        """x as one tensor of the tape, its axes in `order` in memory (outermost first; None: as its operands lie)."""
         x = self._expressed(x)
         if isinstance(x.expression, Immediate):
             return self.filled(np.asarray(x.expression.value, x.dtype), x.shape)
@@ -136,7 +140,11 @@ class Lowering:
     def leaf(self, x: Tensor) -> Tensor:
         """x in the tape's memory, read through whatever view it has."""
         if x.data is not None:
-            view = self.b.const(np.ascontiguousarray(_narrow(x.data))) if x.size > 1 else self.filled(x.data, x.shape)
+            view = (
+                self.b.const(np.ascontiguousarray(_narrow(x.data)))
+                if x.size > 1
+                else self.filled(x.data, x.shape)
+            )
             return view if isinstance(view, Tensor) else Tensor.of_view(view, self.b.interval(view), x.dtype)
         x = self.settled(x)
         return x if isinstance(x.expression, Leaf) else self.materialise(x)
@@ -162,59 +170,23 @@ class Lowering:
             return x
         # one object a tensor: x·x is then seen as a square
         if id(x) not in self._plain:
-            self._plain[id(x)] = (x, self._constant(x.data) if x.data is not None else self._scale(x))
+            self._plain[id(x)] = (x, self.constant(x.data) if x.data is not None else write_scaling(self, x))
         return self._plain[id(x)][1]
 
-    def _constant(self, data: Array) -> Tensor:
+    def constant(self, data: Array) -> Tensor:
         if data.dtype == np.float32 and not np.isfinite(data).all():
             raise ModelError("constant data is not finite")
         logical = data.dtype
         if data.dtype not in (np.float32, *(d.numpy for d in DType)) and data.dtype != np.bool_:
-            raise ModelError(f"constant data of type {data.dtype}: only float32 and integers up to 64 bits are supported")
+            raise ModelError(
+                f"constant data is {data.dtype}: only float32 and integers up to 64 bits are supported"
+            )
         if data.size == 1:
             value = data.reshape(-1)[0]
             number: Number = float(value) if logical == np.float32 else int(value)
             return Tensor.of(Immediate(number), data.shape, logical)
         view = self.b.const(np.ascontiguousarray(_narrow(data)))
         return Tensor.of_view(view, self.b.interval(view), logical)
-
-    def _scale(self, x: Tensor) -> Tensor:
-        pending = x.scaling
-        assert pending is not None
-        scale, shift = np.asarray(pending.scale), np.asarray(pending.shift)
-        floats = [x.expression if x.expression.kind == "float" else self._node(lambda v: v.to_float(), (x.expression,))]
-        exponent = 0
-        if pending.factor is not None:
-            factor = pending.factor
-            if factor.interval.hi > FACTOR_LIMIT:
-                factor = self._node(lambda f: f.minimum(FACTOR_LIMIT), (factor,))
-            # scales and shifts share one constant: a power of two brings them to one magnitude, which keeps intervals tight
-            exponent = _exponent(shift) - _exponent(scale)
-            down = ldexp(1.0, -exponent)
-            floats.append(factor if exponent == 0 else self._node(lambda f: f * down, (factor,)))
-            scale = np.ldexp(scale, exponent)
-        parts = self._pair(scale, shift, x.axes)
-        if pending.factor is not None:
-            function = _rescale if np.any(shift) else _rescale_only
-        elif np.all(scale == 1):
-            function, parts = _shift, parts[1:]
-        else:
-            function = _scale_shift if np.any(shift) else _scale_only
-        if not np.any(shift):
-            parts = parts[:-1]
-        if not parts and pending.factor is None:
-            return Tensor(x.shape, F32, None, floats[0], x.axes)
-        return Tensor(x.shape, F32, None, self._node(function, (*floats, *parts)), x.axes)
-
-    def _pair(self, scale: Array, shift: Array, axes: Dims) -> list[Expression]:
-        """Both as f32 expressions over the axes; equal shapes share one constant."""
-        a, c = scale.astype(np.float32), shift.astype(np.float32)
-        if not (np.isfinite(a).all() and np.isfinite(c).all()):
-            raise ModelError("a folded factor or summand is beyond float32")
-        if a.size > 1 and a.shape == c.shape and np.any(c) and np.any(a != 1):
-            view = self.b.const(np.stack([a, c]))
-            return [Leaf(view.pick(0, i).broadcast_to(axes), self.b.interval(view)) for i in (0, 1)]
-        return [_broadcast(self._constant(v).expression, axes) for v in (a, c)]
 
     def _aligned(self, tensors: list[Tensor]) -> list[Tensor]:
         """The same tensors over one common list of axes; a pending reshape is kept where all can follow it."""
@@ -223,38 +195,49 @@ class Lowering:
         if pending is not None and pending.shape == shape:
             with suppress(ValueError):
                 return [
-                    Tensor(shape, t.dtype, None, self._aligned_to(t, pending.axes, shape), pending.axes) for t in tensors
+                    Tensor(shape, t.dtype, None, self._aligned_to(t, pending.axes, shape), pending.axes)
+                    for t in tensors
                 ]
         settled = [self.settled(t) for t in tensors]
-        return [Tensor.of(_broadcast(t.expression, shape), shape, t.dtype) for t in settled]
+        return [Tensor.of(broadcast(t.expression, shape), shape, t.dtype) for t in settled]
 
     def _aligned_to(self, x: Tensor, axes: Dims, shape: Dims | None = None) -> Expression:
-        """x's expression over those axes, the row-major order of which is that of `shape`; ValueError where it has none."""
+        """x's expression over axes whose row-major order is that of `shape`; ValueError where it has none."""
         if x.axes == axes and x.shape == (shape or axes):
             return x.expression
         if x.size == 1:
             return map_leaves(x.expression, lambda v: _single(v).broadcast_to(axes))
         if shape is None:
-            return _broadcast(x.expression, axes)
-        if x.shape != shape or x.is_reshaped or any(reshaped_view(v, axes) is None for v in leaves(x.expression)):
+            return broadcast(x.expression, axes)
+        if (
+            x.shape != shape
+            or x.is_reshaped
+            or any(reshaped_view(v, axes) is None for v in leaves(x.expression))
+        ):
             raise ValueError("not expressible")
         return x.reshaped(axes).expression
 
-    def _combine(self, function: ScalarFunction, aligned: list[Tensor], dtype: "np.dtype[np.generic]") -> Tensor:
+    def _combine(
+        self, function: ScalarFunction, aligned: list[Tensor], dtype: "np.dtype[np.generic]"
+    ) -> Tensor:
         first = aligned[0]
-        node = self._node(function, tuple(t.expression for t in aligned))
+        node = self.node(function, tuple(t.expression for t in aligned))
         return Tensor(first.shape, dtype, None, node, first.axes)
 
-    def _node(self, function: ScalarFunction, arguments: tuple[Expression, ...]) -> Expression:
+    def node(self, function: ScalarFunction, arguments: tuple[Expression, ...]) -> Expression:
         """Apply with its interval proved; a float that may exceed LIMIT is clamped."""
         distinct = list({id(a): a for a in arguments if not isinstance(a, Immediate)}.values())
         place = {id(a): i for i, a in enumerate(distinct)}
 
         def traced(*scalars: Scalar) -> Scalar | Number:
-            return function(*(a.value if isinstance(a, Immediate) else scalars[place[id(a)]] for a in arguments))
+            return function(
+                *(a.value if isinstance(a, Immediate) else scalars[place[id(a)]] for a in arguments)
+            )
 
         try:
-            result = iv.run_program(record(traced, [a.kind for a in distinct]), [a.interval for a in distinct])[-1]
+            result = iv.run_program(
+                record(traced, [a.kind for a in distinct]), [a.interval for a in distinct]
+            )[-1]
         except RangeError as error:
             raise AdmissionError(str(error)) from None
         if result.kind == "float" and result.magnitude > LIMIT:
@@ -273,28 +256,8 @@ class Lowering:
         return place(self.b.map(scalar_function(expression, views), *moved), kept, shape)
 
 
-def select(view: View, axes: Sequence[int]) -> View:
-    """The view with only those axes, in that order; the others have length 1."""
-    return View(
-        view.ref, view.dtype, view.tensor_shape,
-        tuple(view.shape[a] for a in axes), tuple(view.strides[a] for a in axes), view.offset,
-    )  # fmt: skip
-
-
-def place(view: View, axes: Sequence[int], shape: Dims) -> View:
-    """The opposite of `select`: axis i of the view becomes axis axes[i] of `shape`, the others have length 1."""
-    dimensions, strides = [Affine(1)] * len(shape), [Affine(0)] * len(shape)
-    for position, axis in enumerate(axes):
-        dimensions[axis], strides[axis] = view.shape[position], view.strides[position]
-    return View(view.ref, view.dtype, view.tensor_shape, tuple(dimensions), tuple(strides), view.offset)
-
-
 def _single(view: View) -> View:
     return View(view.ref, view.dtype, view.tensor_shape, (), (), view.offset)
-
-
-def _broadcast(expression: Expression, axes: Dims) -> Expression:
-    return map_leaves(expression, lambda view: view.broadcast_to(axes))
 
 
 def _broadcast_dims(shapes: Sequence[Dims]) -> Dims:
@@ -312,11 +275,17 @@ def _operations(expression: Expression) -> int:
     return len(record(scalar_function(expression, views), [v.dtype.kind for v in views]).ops)
 
 
+def integer_bounds(dtype: "np.dtype[np.generic]") -> tuple[int, int]:
+    """Smallest and largest value of an integer type of the network."""
+    bits = dtype.itemsize * 8
+    return (-(1 << bits - 1), (1 << bits - 1) - 1) if dtype.kind == "i" else (0, (1 << bits) - 1)
+
+
 def _require_no_wrap(x: Tensor) -> None:
     """AdmissionError where an integer may leave the network's type, in which it would wrap around."""
     if x.dtype.kind in "iu":
-        info, interval = np.iinfo(x.dtype), x.expression.interval
-        if interval.lo < info.min or interval.hi > info.max:
+        (lowest, highest), interval = integer_bounds(x.dtype), x.expression.interval
+        if interval.lo < lowest or interval.hi > highest:
             raise AdmissionError(f"the result {interval} may overflow {x.dtype}: cast to a wider type first")
 
 
@@ -340,32 +309,7 @@ def _narrow(data: Array) -> Array:
     return values
 
 
-def _exponent(values: Array) -> int:
-    """e with max |values| in [2^(e−1), 2^e); 0 for all zero."""
-    return int(np.frexp(np.abs(values).max(initial=0.0))[1])
-
-
 def _limited(value: Scalar | Number, low: bool, high: bool) -> Scalar | Number:
     assert isinstance(value, Scalar)
     value = value.maximum(-LIMIT) if low else value
     return value.minimum(LIMIT) if high else value
-
-
-def _rescale(x: Scalar, factor: Scalar, scale: Scalar, shift: Scalar) -> Scalar:
-    return x * (factor * scale) + shift
-
-
-def _rescale_only(x: Scalar, factor: Scalar, scale: Scalar) -> Scalar:
-    return x * (factor * scale)
-
-
-def _scale_shift(x: Scalar, scale: Scalar, shift: Scalar) -> Scalar:
-    return x * scale + shift
-
-
-def _scale_only(x: Scalar, scale: Scalar) -> Scalar:
-    return x * scale
-
-
-def _shift(x: Scalar, shift: Scalar) -> Scalar:
-    return x + shift

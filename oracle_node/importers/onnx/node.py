@@ -42,7 +42,9 @@ class Node:
             self.refuse(f"its {what} is computed by the network: only a constant can be imported")
         return data
 
-    def integers(self, position: int, attribute: str, default: Sequence[int] | None = None) -> list[int] | None:
+    def integers(
+        self, position: int, attribute: str, default: Sequence[int] | None = None
+    ) -> list[int] | None:
         """A list that older opsets give as an attribute and newer ones as an input."""
         if self.has(position):
             return [int(v) for v in self.constant(position, attribute).reshape(-1)]
@@ -53,6 +55,13 @@ class Node:
         """An attribute; strings as str."""
         value = self.attributes.get(attribute, default)
         return value.decode() if isinstance(value, bytes) else value
+
+    def each(self, attribute: str, default: Sequence[int]) -> list[int]:
+        """A list attribute with as many numbers as the default."""
+        value = self.attributes.get(attribute, default)
+        if not isinstance(value, Sequence) or len(value) != len(default):
+            self.refuse(f"its {attribute} {value} should be {len(default)} numbers")
+        return [int(v) for v in value]
 
 
 Handler = Callable[[Lowering, Node], Sequence[Tensor]]

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from oracle_node.errors import ModelError
-from oracle_node.importers.onnx.lowering import Lowering, select
+from oracle_node.importers.onnx.expression import select
+from oracle_node.importers.onnx.lowering import Lowering
 from oracle_node.importers.onnx.reductions import Quantised, quantise
 from oracle_node.importers.onnx.tensor import Tensor
 from oracle_node.tape.affine import Affine
@@ -48,4 +49,3 @@ def contract(low: Lowering, a: View, w: View, reduce_axes: int) -> View:
     a, w = (select(view.broadcast_to(axes), kept) for view in (a, w))
     result = contract_bounded(low.b, a, w, reduce_axes)
     return result.reshape(*axes[:split])
-

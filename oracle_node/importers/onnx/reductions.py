@@ -1,4 +1,4 @@
-"""Reductions over axes of a network's tensors, in steps small enough for one proof: maxima, fixed-point sums, argmax."""
+"""Reductions over axes of a network's tensors, in steps small enough for one proof: maxima, sums, argmax."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,8 +7,16 @@ from math import prod
 import numpy as np
 
 from oracle_node.errors import AdmissionError
-from oracle_node.importers.onnx.expression import Dims, Expression, leaves, memory_order, scalar_function
-from oracle_node.importers.onnx.lowering import F32, I64, Lowering, place, select
+from oracle_node.importers.onnx.expression import (
+    Dims,
+    Expression,
+    leaves,
+    memory_order,
+    place,
+    scalar_function,
+    select,
+)
+from oracle_node.importers.onnx.lowering import F32, I64, Lowering
 from oracle_node.importers.onnx.tensor import Tensor
 from oracle_node.tape.affine import SYMBOLS
 from oracle_node.tape.blocks import SMALLEST_SCALE, sum_bounded
@@ -143,7 +151,7 @@ def largest_absolute(low: Lowering, x: Tensor, axes: Sequence[int] | None = None
 
 
 def quantise(low: Lowering, x: Tensor, limit: int, axes: Sequence[int] | None = None) -> Quantised:
-    """x as integers of at most `limit` relative to max |x| over the axes (None: over all); half a step of error, pending."""
+    """x as integers up to `limit` relative to max |x| over the axes (None: over all); errs by half a step at most."""
     x = low.compact(x, operations=16)
     scale = largest_absolute(low, x, axes)
     bound, signed = float(limit), low.interval(x).lo < 0
@@ -157,7 +165,7 @@ def quantise(low: Lowering, x: Tensor, limit: int, axes: Sequence[int] | None = 
 
 
 def total(low: Lowering, x: Tensor, axes: Sequence[int], divisor: float = 1.0) -> Tensor:
-    """Σ x / divisor over the axes, which stay with length 1; a float sum errs by at most 2^-22 of the largest |x| a summand."""
+    """Σ x / divisor over the axes, which stay with length 1; a float summand errs by at most 2^-22 of the largest."""
     axes = [a for a in axes if x.shape[a] != 1]
     shape = reduced_shape(x.shape, axes)
     size = prod(x.shape[a] for a in axes)
@@ -167,11 +175,13 @@ def total(low: Lowering, x: Tensor, axes: Sequence[int], divisor: float = 1.0) -
     kept = [a for a in memory_order(leaves(low.frozen(x).expression)) if a not in axes]
     parts = quantise(low, x, SUM_LIMIT) if x.is_float else Quantised(x, x, 1)
     q = low.only_view(low.materialise(parts.q, [*kept, *axes]))
-    summed = place(sum_bounded(low.b, select(q, [*kept, *axes]), len(axes), block=BLOCK_ELEMENTS), kept, shape)
+    summed = place(
+        sum_bounded(low.b, select(q, [*kept, *axes]), len(axes), block=BLOCK_ELEMENTS), kept, shape
+    )
     result = Tensor.of_view(summed, low.b.interval(summed), F32 if x.is_float else I64)
     if not x.is_float:
         return result
-    return low.rescaled(result, np.float64(1.0 / (SUM_LIMIT * divisor)), parts.scale)
+    return low.rescaled(result, np.asarray(1.0 / (SUM_LIMIT * divisor)), parts.scale)
 
 
 def _add_up(low: Lowering, x: Tensor, axes: Sequence[int]) -> Tensor:
@@ -226,5 +236,3 @@ def _argmax_blocks(low: Lowering, x: Tensor, axis: int, order: Sequence[int]) ->
     shape = reduced_shape(x.shape, [axis])
     view = place(position.reshape(*(x.shape[a] for a in order)), order, shape)
     return Tensor.of_view(view, b.interval(view), I64)
-
-

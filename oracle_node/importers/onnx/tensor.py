@@ -19,6 +19,8 @@ from oracle_node.tape.interval import Interval
 from oracle_node.tape.types import Array
 from oracle_node.tape.view import View
 
+_ABSENT = Immediate(0)
+
 
 @dataclass(frozen=True, eq=False)
 class Scaling:
@@ -33,21 +35,22 @@ class Scaling:
 
     def then(self, scale: Array, shift: Array) -> "Scaling":
         """This, and after it `y·scale + shift`; single binary64 operations."""
-        return Scaling(self.scale * scale, self.shift * scale + shift, self.factor)
+        return Scaling(np.asarray(self.scale * scale), np.asarray(self.shift * scale + shift), self.factor)
 
 
 @dataclass(frozen=True, eq=False)
 class Tensor:
     """A value of the network: `shape` in the network's axis order, whatever lies in memory.
 
-    A constant has `data`. Otherwise `expression` runs over `axes`, whose row-major order is that of `shape`: they differ where
-    a reshape waits for the tensor to be written. `dtype` is the network's type; the tape may store a narrower one.
+    A constant has `data`. Otherwise `expression` runs over `axes`, whose row-major order is that of `shape`: they
+    differ where a reshape waits for the tensor to be written. `dtype` is the network's type; the tape may store a
+    narrower one.
     """
 
     shape: Dims
     dtype: np.dtype[np.generic]
     data: Array | None = None
-    expression: Expression = Immediate(0)
+    expression: Expression = _ABSENT
     axes: Dims = ()
     scaling: Scaling | None = None
 
@@ -90,8 +93,10 @@ class Tensor:
             raise ValueError(f"axis {axis} of a tensor of rank {self.rank}")
         return axis % self.rank
 
-    def moved(self, shape: Dims, of_array: Callable[[Array], Array], of_view: Callable[[View], View]) -> "Tensor":
-        """Data movement: `of_array` for a constant, `of_view` for every leaf of an expression (settled, no scaling pending)."""
+    def moved(
+        self, shape: Dims, of_array: Callable[[Array], Array], of_view: Callable[[View], View]
+    ) -> "Tensor":
+        """Data movement: `of_array` for a constant, `of_view` for every leaf of a settled expression."""
         if self.data is not None:
             return Tensor.constant(of_array(self.data))
         if self.is_reshaped or self.scaling is not None:

@@ -5,8 +5,9 @@ from math import prod
 
 import numpy as np
 
+from oracle_node.importers.onnx.expression import select
 from oracle_node.importers.onnx.geometry import WindowAxis, windowed, windows_of
-from oracle_node.importers.onnx.lowering import F32, Lowering, select
+from oracle_node.importers.onnx.lowering import F32, Lowering
 from oracle_node.importers.onnx.node import Handler, Node
 from oracle_node.importers.onnx.products import activations, contract, quantised_weights
 from oracle_node.importers.onnx.tensor import Tensor
@@ -21,7 +22,8 @@ def conv(low: Lowering, node: Node) -> list[Tensor]:
     """(N, C, …) ⊛ (O, C/group, …) + bias (O,)."""
     x, kernel = node.input(0), node.constant(1, "weight")
     group = int(node.get("group", 1))
-    if kernel.ndim != x.rank or x.shape[1] != kernel.shape[1] * group or kernel.shape[0] % group:
+    fits = x.rank >= 3 and kernel.ndim == x.rank and group >= 1
+    if not fits or x.shape[1] != kernel.shape[1] * group or kernel.shape[0] % group:
         node.refuse(f"weights {kernel.shape} in {group} groups do not fit an input of {x.shape}")
     axes = windows_of(node, x.shape[2:], kernel.shape[2:])
     weights = quantised_weights(low, kernel)

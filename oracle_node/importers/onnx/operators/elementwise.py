@@ -1,10 +1,10 @@
-"""Elementwise operators: scalar functions that stay pending and fuse; constants fold exactly, one IEEE operation a step."""
+"""Elementwise operators: scalar functions that stay pending and fuse; constants fold one IEEE operation at a time."""
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from oracle_node.importers.onnx.lowering import F32, I64, Lowering
+from oracle_node.importers.onnx.lowering import F32, Lowering, integer_bounds
 from oracle_node.importers.onnx.node import Handler, Node
 from oracle_node.importers.onnx.tensor import Tensor
 from oracle_node.tape import functions
@@ -64,7 +64,9 @@ def _linear(low: Lowering, node: Node) -> Tensor | None:
         case "Mul", _:
             return low.scaled(x, c)
         case "Div", True:
-            return low.scaled(x, 1.0 / np.where(c == 0, np.nan, c))
+            if not c.all():
+                node.refuse("it divides by a constant zero")
+            return low.scaled(x, 1.0 / c)
     return None
 
 
@@ -127,7 +129,9 @@ def _root(v: Scalar) -> Scalar:
 
 def negate(low: Lowering, node: Node) -> list[Tensor]:
     x = node.input(0)
-    return [_folded(node) or (low.scaled(x, -1.0) if x.is_float else low.apply(lambda v: -v, x, dtype=x.dtype))]
+    return [
+        _folded(node) or (low.scaled(x, -1.0) if x.is_float else low.apply(lambda v: -v, x, dtype=x.dtype))
+    ]
 
 
 def _float(node: Node, attribute: str, default: float) -> float:
@@ -198,8 +202,7 @@ def cast(low: Lowering, node: Node) -> list[Tensor]:
     if dtype == np.bool_:
         zero: Number = 0.0 if x.is_float else 0
         return [low.apply(lambda v: 1 - v.equals(zero), x, dtype=dtype)]
-    info = np.iinfo(dtype)
-    lowest, highest = int(info.min), int(info.max)
+    lowest, highest = integer_bounds(dtype)
     interval = low.interval(x)
     inside = lowest <= interval.lo and interval.hi <= highest
     return [low.apply(lambda v: v.to_int() if inside else v.to_int().clamp(lowest, highest), x, dtype=dtype)]

@@ -1,15 +1,15 @@
 """Data movement: views where strides express it, CONCAT and GATHER where they do not; constants move in numpy."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import prod
 
 import numpy as np
 
-from oracle_node.importers.onnx.expression import leaves, memory_order
-from oracle_node.importers.onnx.lowering import I64, Lowering, place, select
+from oracle_node.importers.onnx.expression import leaves, memory_order, place, select
+from oracle_node.importers.onnx.lowering import F32, I64, Lowering
 from oracle_node.importers.onnx.node import Handler, Node
 from oracle_node.importers.onnx.tensor import Tensor
-from oracle_node.tape.affine import Affine
 from oracle_node.tape.types import Array
 from oracle_node.tape.view import View
 
@@ -174,7 +174,7 @@ def _repeated(x: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def gather(low: Lowering, node: Node) -> list[Tensor]:
-    """Rows at constant positions are views where they are evenly spaced; else a GATHER, negative positions from the end."""
+    """Evenly spaced constant positions are a view, others a GATHER; negative positions count from the end."""
     x, index = node.input(0), node.input(1)
     axis = x.axis(int(node.get("axis", 0)))
     length = x.shape[axis]
@@ -186,7 +186,7 @@ def gather(low: Lowering, node: Node) -> list[Tensor]:
             return [Tensor.constant(np.asarray(x.data.take(positions, axis)))]
         shape = (*x.shape[:axis], *positions.shape, *x.shape[axis + 1 :])
         flat = [int(p) for p in positions.reshape(-1)]
-        steps = {b - a for a, b in zip(flat, flat[1:], strict=False)} or {1}
+        steps = {b - a for a, b in pairwise(flat)} or {1}
         if len(steps) == 1 and 0 not in steps:
             return [reshape_to(low, sliced(low, x, axis, flat[0], len(flat), steps.pop()), shape)]
         index = Tensor.constant(positions)
@@ -214,16 +214,17 @@ def _gathered(low: Lowering, x: Tensor, index: Tensor, axis: int) -> Tensor:
 def shape_of(low: Lowering, node: Node) -> list[Tensor]:
     """The shape as a constant; start and end since opset 15."""
     x = node.input(0)
-    return [Tensor.constant(np.asarray(x.shape[slice(node.get("start", 0), node.get("end", None))], np.int64))]
+    return [
+        Tensor.constant(np.asarray(x.shape[slice(node.get("start", 0), node.get("end", None))], np.int64))
+    ]
 
 
 def constant(low: Lowering, node: Node) -> list[Tensor]:
-    for name in ("value", "value_float", "value_floats", "value_int", "value_ints"):
-        if name in node.attributes:
-            value = node.attributes[name]
-            dtype = {"value_f": np.float32, "value_i": np.int64}.get(name[:7])
-            return [Tensor.constant(np.asarray(value, dtype))]
-    node.refuse("its value is neither a dense tensor nor numbers")
+    kinds = {"value": None, "value_float": F32, "value_floats": F32, "value_int": I64, "value_ints": I64}
+    given = [name for name in kinds if name in node.attributes]
+    if not given:
+        node.refuse("its value is neither a dense tensor nor numbers")
+    return [Tensor.constant(np.asarray(node.attributes[given[0]], kinds[given[0]]))]
 
 
 def constant_of_shape(low: Lowering, node: Node) -> list[Tensor]:

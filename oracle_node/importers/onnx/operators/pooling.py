@@ -1,4 +1,4 @@
-"""Pools: REDUCE over window views; averages are sums of integers relative to the largest value, or a few floats in order."""
+"""Pools: REDUCE over window views; averages sum integers relative to the largest value, or a few floats in order."""
 
 from collections.abc import Sequence
 from functools import reduce
@@ -8,14 +8,15 @@ from math import prod
 import numpy as np
 
 from oracle_node.errors import AdmissionError
-from oracle_node.importers.onnx.expression import leaves, memory_order, scalar_function
+from oracle_node.importers.onnx.expression import leaves, memory_order, place, scalar_function, select
 from oracle_node.importers.onnx.geometry import WindowAxis, windowed, windows_of
-from oracle_node.importers.onnx.lowering import F32, Lowering, place, select
+from oracle_node.importers.onnx.lowering import F32, Lowering
 from oracle_node.importers.onnx.node import Handler, Node
 from oracle_node.importers.onnx.reductions import SMALL_SUM, SUM_LIMIT, chunks_read, extreme, quantise, total
 from oracle_node.importers.onnx.tensor import Tensor
 from oracle_node.tape.expression import Number
 from oracle_node.tape.instruction import Reducer
+from oracle_node.tape.types import Array
 from oracle_node.tape.view import View
 
 FUSED_CHUNKS = 4
@@ -26,10 +27,14 @@ def _windows(node: Node) -> list[WindowAxis]:
     x = node.input(0)
     if x.rank < 3:
         node.refuse(f"its input {x.shape} has no spatial axes")
-    return windows_of(node, x.shape[2:], node.get("kernel_shape", []))
+    if "kernel_shape" not in node.attributes:
+        node.refuse("its kernel_shape is missing")
+    return windows_of(node, x.shape[2:], node.each("kernel_shape", x.shape[2:]))
 
 
-def _padded(low: Lowering, x: Tensor, axes: Sequence[WindowAxis], value: Number, order: Sequence[int]) -> Tensor:
+def _padded(
+    low: Lowering, x: Tensor, axes: Sequence[WindowAxis], value: Number, order: Sequence[int]
+) -> Tensor:
     """x in memory with its padding (and what the last windows of ceil_mode overhang)."""
     kept = [a for a in order if x.shape[a] != 1 or a >= 2]
     view = select(low.only_view(low.materialise(x, order)), kept)
@@ -98,7 +103,7 @@ def average_pool(low: Lowering, node: Node) -> list[Tensor]:
     summed = _pooled(low, Reducer.SUM, _padded(low, q, axes, 0, memory_order(leaves(q.expression))), axes)
     view = low.only_view(summed)
     result = Tensor.of_view(view, low.b.interval(view), F32)
-    result = low.rescaled(result, np.float64(1.0 / SUM_LIMIT), parts.scale)
+    result = low.rescaled(result, np.asarray(1.0 / SUM_LIMIT), parts.scale)
     return [low.scaled(result, _reciprocal_counts(axes, include))]
 
 
@@ -119,7 +124,7 @@ def _added(low: Lowering, x: Tensor, axes: Sequence[WindowAxis]) -> Tensor:
     return reduce(lambda a, b: low.apply(lambda v, w: v + w, a, b), parts)
 
 
-def _reciprocal_counts(axes: Sequence[WindowAxis], include_pad: bool) -> np.ndarray:
+def _reciprocal_counts(axes: Sequence[WindowAxis], include_pad: bool) -> Array:
     """1 / (elements that count), of shape (1, 1, out…) or () where it is the same everywhere."""
     counts = np.ones((), np.float64)
     for i, axis in enumerate(axes):

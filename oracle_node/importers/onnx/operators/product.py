@@ -64,7 +64,7 @@ def _rows(low: Lowering, a: Tensor) -> _Side:
         return _Side(view, weights.scale.reshape(*a.shape[:-1], 1), None)
     single = a.size == a.shape[-1]
     parts = activations(low, a, None if single else [a.rank - 1])
-    return _Side(low.contiguous(parts.q), np.float64(1.0 / parts.limit), parts.scale)
+    return _Side(low.contiguous(parts.q), np.asarray(1.0 / parts.limit), parts.scale)
 
 
 def _columns(low: Lowering, b: Tensor) -> _Side:
@@ -76,7 +76,7 @@ def _columns(low: Lowering, b: Tensor) -> _Side:
         return _Side(low.b.const(weights.q.reshape(rows.shape)), scale, None)
     b = low.settled(b)
     parts = activations(low, b, [b.rank - 2, b.rank - 1])
-    return _Side(low.contiguous(_transposed(low, parts.q)), np.float64(1.0 / parts.limit), parts.scale)
+    return _Side(low.contiguous(_transposed(low, parts.q)), np.asarray(1.0 / parts.limit), parts.scale)
 
 
 def _transposed(low: Lowering, x: Tensor) -> Tensor:

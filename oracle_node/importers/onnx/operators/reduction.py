@@ -67,7 +67,7 @@ def normalised_exponentials(low: Lowering, node: Node) -> list[Tensor]:
 
 
 def batch_normalization(low: Lowering, node: Node) -> list[Tensor]:
-    """(x − mean)/√(variance + ε)·scale + bias with stored statistics, as one scaling a channel (binary64, step by step)."""
+    """(x − mean)/√(variance + ε)·scale + bias with stored statistics, as one scaling a channel."""
     if node.outputs > 1 or node.get("training_mode", 0):
         node.refuse("it is in training mode: export the network for inference")
     if not node.get("spatial", 1):
