@@ -143,10 +143,11 @@ def _defender_move(
 
 def _post_trace(claim: ClaimState, knowledge: Knowledge) -> PostTrace:
     tape, tree = knowledge.tape, knowledge.trace.tree
-    for index in (tape.output, tape.ok):
+    paths = {index: tree.path(index) for index in (tape.output, tape.ok, tape.witness) if index is not None}
+    for index in paths:
         knowledge.require_sound(index, 0)
-    witness = () if tape.witness is None else tree.path(tape.witness)
-    return PostTrace(claim.claim_id, tree.root, tree.path(tape.output), witness, tree.path(tape.ok))
+    witness_path = () if tape.witness is None else paths[tape.witness]
+    return PostTrace(claim.claim_id, tree.root, paths[tape.output], witness_path, paths[tape.ok])
 
 
 def _show(claim: ClaimState, current: Dispute, knowledge: Knowledge) -> Reveal | PostChunk:

@@ -58,6 +58,15 @@ def test_tensors__asked_again__come_from_the_cache_until_it_is_full() -> None:
     assert executor.asked == [{0, 4}, {5}, {4}]
 
 
+def test_tensors__when_the_cache_is_full__drop_what_was_used_longest_ago() -> None:
+    toy = right_claim(LONGEST)
+    a, b, c = (toy.knowledge.byte_length(index) for index in (4, 5, 6))
+    knowledge, executor = counting(toy, cache_bytes=a + max(b, c))
+    for index in (4, 5, 4, 6, 4):
+        knowledge.tensors([index])
+    assert executor.asked.count({4}) == 1
+
+
 def test_operands__of_an_instruction__are_asked_for_in_one_run() -> None:
     toy = right_claim(40)
     knowledge, executor = counting(toy)
@@ -118,6 +127,16 @@ def test_judge__of_an_answer_of_another_length__is_wrong_at_its_end() -> None:
     request, output, witness = right_claim(40).sources
     verdict = judge(about((request, output[:-1], witness)).knowledge)
     assert "output differs at byte 156: nothing (of 156 bytes) claimed" in verdict.reason
+
+
+def test_judge__of_a_request_that_is_not_ok__is_wrong_whatever_the_answer() -> None:
+    request, output, witness = right_claim(40).sources
+    request = request.copy()
+    request[0] = 99
+    first = about((request, output, witness)).knowledge
+    answers = first.tensors([toy_tape().output, toy_tape().witness or 0])
+    claim = about((request, answers[toy_tape().output], answers[toy_tape().witness or 0]))
+    assert judge(claim.knowledge).reason.startswith("ok differs at byte 0: 01")
 
 
 def test_judge__with_an_executor_that_errs__abstains() -> None:
