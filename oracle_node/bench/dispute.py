@@ -3,10 +3,8 @@
 from typing import Any
 
 from oracle_node.chain.embedded import Engine
-from oracle_node.chain.types import RequestOptions
-from oracle_node.commitments.tensor import tensor_root
 from oracle_node.demo.refutation import costliest, invent_lie, refute
-from oracle_node.demo.stage import FEE_WEI, open_stage
+from oracle_node.demo.stage import open_stage
 from oracle_node.errors import ProtocolError
 from oracle_node.executors.base import Executor
 from oracle_node.model.model import Model
@@ -35,11 +33,8 @@ async def bench_dispute(
     truth = solve(model, executor, request)
     lie, lying = invent_lie(model, executor, request, truth, chosen)
     async with open_stage(model, engine) as stage:
-        user = stage.senders["user"]
-        ask = stage.client.calls.request(stage.listing_id, request, RequestOptions(), FEE_WEI)
-        await stage.send("user", "ask", ask)
-        request_id = stage.client.request_id(stage.listing_id, user.address, 0, tensor_root(request))
-        played = await refute(stage, executor, request_id, request, lying, lie)
+        request_id = await stage.ask(request)
+        played = await refute(stage, executor, request_id, request, lying)
     report = played.report
     if report.winner != "challenger":
         raise ProtocolError("the lying claim was not refuted: the challenger lost")

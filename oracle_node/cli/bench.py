@@ -1,12 +1,15 @@
 """`oracle-node bench`: measured beside a baseline in the same run; quoted numbers are marked as quoted."""
 
+import asyncio
 from pathlib import Path
 
 import click
 
+from oracle_node.chain.embedded import Engine
 from oracle_node.cli.inputs import read_request
-from oracle_node.cli.options import existing_file, model_directory
+from oracle_node.cli.options import engine_option, existing_file, model_directory
 from oracle_node.cli.output import Output, json_option
+from oracle_node.errors import ConfigError
 from oracle_node.tape.types import SourceKind
 
 
@@ -64,3 +67,44 @@ def exact(
     values = loaded.source(SourceKind.REQUEST, request)
     engine = make_executor(loaded.tape, threads=threads)
     out.result(bench_exact(loaded, engine, source or shipped().source, values, threads, rounds))
+
+
+@bench.command()
+@click.option(
+    "--model", "directory", type=model_directory, help="Model directory [default: the shipped digits model]."
+)
+@click.option(
+    "--input", "input_file", type=existing_file, help="Input [default: a sample, or with --model zeros]."
+)
+@click.option(
+    "--tensor",
+    type=click.IntRange(0),
+    help="Where to lie [default: where one element is costliest to prove].",
+)
+@engine_option
+@json_option
+def dispute(
+    directory: Path | None, input_file: Path | None, tensor: int | None, engine: Engine, out: Output
+) -> None:
+    """Refute a wrong element on a development chain: rounds and gas of both sides, beside a quoted reference."""
+    from oracle_node.bench.dispute import bench_dispute
+    from oracle_node.cli.disputes import cost_table
+    from oracle_node.cli.executors import make_executor
+    from oracle_node.cli.sources import model_or_digits
+    from oracle_node.shipped import shipped
+
+    loaded = model_or_digits(directory)
+    if tensor is not None and tensor >= len(loaded.tape.instructions):
+        raise ConfigError(
+            f"--tensor {tensor}: the model has instructions 0…{len(loaded.tape.instructions) - 1}"
+        )
+    if input_file is None and directory is None:
+        input_file = shipped().sample(7)
+    if input_file is None:
+        source = loaded.tape.sources[SourceKind.REQUEST]
+        request = bytes(source.min_elements * source.dtype.width)
+    else:
+        request = read_request(input_file, loaded)
+    with out.progress("playing", None):
+        found = asyncio.run(bench_dispute(loaded, make_executor(loaded.tape), request, tensor, engine))
+    out.result(found, cost_table(found))

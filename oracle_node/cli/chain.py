@@ -15,6 +15,7 @@ from oracle_node.chain.revert import RevertDecoder
 from oracle_node.chain.rpc import Web3, translated
 from oracle_node.chain.transactions import Sender
 from oracle_node.chain.types import ZERO_ADDRESS, Limits
+from oracle_node.cli.options import engine_option
 from oracle_node.cli.output import Output, json_option
 from oracle_node.cli.session import Session, dry_run_option, session_options
 from oracle_node.contracts import artifact_names, load_artifact
@@ -29,13 +30,7 @@ def chain() -> None:
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8545, show_default=True, help="0 takes a free one."
 )
-@click.option(
-    "--engine",
-    type=click.Choice(["auto", "anvil", "pyevm"]),
-    default="auto",
-    show_default=True,
-    help="auto: anvil where it is installed, py-evm in this process otherwise.",
-)
+@engine_option
 @json_option
 def dev(port: int, engine: Engine, out: Output) -> None:
     """Run a development chain with funded accounts until interrupted."""

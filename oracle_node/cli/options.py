@@ -45,6 +45,14 @@ image_max_option = click.option(
     help="Value of a white pixel of an image input [default: what the model says, or 255].",
 )
 
+engine_option = click.option(
+    "--engine",
+    type=click.Choice(["auto", "anvil", "pyevm"]),
+    default="auto",
+    show_default=True,
+    help="auto: anvil where it is installed, py-evm in this process otherwise.",
+)
+
 
 def parse_hash(text: str, what: str) -> bytes:
     """32 bytes from 0x-hex; ConfigError otherwise."""

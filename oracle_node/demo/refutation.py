@@ -1,13 +1,15 @@
 """A lying claim and the game that refutes it."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from oracle_node.chain.events import ElementProved
-from oracle_node.chain.types import ClaimId, RequestId
-from oracle_node.demo.stage import Stage
+from oracle_node.chain.events import ChallengeOpened, ElementProved
+from oracle_node.chain.observe import observe_challenge, observe_claim
+from oracle_node.chain.types import ChallengeKey, ClaimId, RequestId
+from oracle_node.demo.stage import POLL_S, Stage
 from oracle_node.errors import ConfigError
 from oracle_node.executors.base import Executor
 from oracle_node.game.strategy import Player
@@ -15,7 +17,8 @@ from oracle_node.model.model import Model
 from oracle_node.model.solver import Answer
 from oracle_node.players.actors import Challenger, Defender, knowledge_of
 from oracle_node.players.adversaries import Lie, LyingClaim, tell_lies
-from oracle_node.players.dispute import DisputeReport, PlayedMove, Seat, play_dispute
+from oracle_node.players.dispute import DisputeReport, Seat, play_dispute
+from oracle_node.players.submission import call_of
 from oracle_node.tape.instruction import Instruction, Opcode
 from oracle_node.tape.region import Region
 from oracle_node.tape.step import step_bytes
@@ -28,19 +31,12 @@ class Refutation:
     """A dispute that was played to its end; `proved` is the element that convicted, None where none did."""
 
     claim_id: ClaimId
-    lie: Lie
     report: DisputeReport
     proved: ElementProved | None
 
 
 async def refute(
-    stage: Stage,
-    executor: Executor,
-    request_id: RequestId,
-    request: bytes,
-    lying: LyingClaim,
-    lie: Lie,
-    on_move: Callable[[PlayedMove], None] | None = None,
+    stage: Stage, executor: Executor, request_id: RequestId, request: bytes, lying: LyingClaim
 ) -> Refutation:
     """The liar claims, the watcher challenges, both play until the chain decides."""
     claim_id = await stage.claim("liar", request_id, lying.output, lying.witness)
@@ -51,16 +47,30 @@ async def refute(
         claim_id,
         Seat("liar", Defender(lying.knowledge, Player(liar.address)), liar),
         Seat("watcher", Challenger(honest, Player(watcher.address)), watcher),
-        on_move=on_move,
         advance=stage.chain.advance,
         first_block=stage.deployment.block,
     )
-    return Refutation(claim_id, lie, report, await _proved(stage))
-
-
-async def _proved(stage: Stage) -> ElementProved | None:
     logged = await stage.client.past_events(["ElementProved"], first_block=stage.deployment.block)
-    return next((entry.event for entry in reversed(logged) if isinstance(entry.event, ElementProved)), None)
+    proved = next((entry.event for entry in logged if isinstance(entry.event, ElementProved)), None)
+    return Refutation(claim_id, report, proved)
+
+
+async def keep_lying(stage: Stage, claim_id: ClaimId, lying: LyingClaim) -> None:
+    """Answer every challenge of the liar's claim, consistently with the lie, until the claim is decided."""
+    sender = stage.senders["liar"]
+    defender = Defender(lying.knowledge, Player(sender.address))
+    first_block = stage.deployment.block
+    while not (claim := await observe_claim(stage.client, claim_id, first_block)).status.is_decided:
+        opened = await stage.client.past_events(["ChallengeOpened"], first_block=first_block)
+        keys = [
+            ChallengeKey(claim_id, entry.event.challenger, entry.event.nonce)
+            for entry in opened
+            if isinstance(entry.event, ChallengeOpened) and entry.event.claim_id == claim_id
+        ]
+        challenges = [await observe_challenge(stage.client, key) for key in keys]
+        for due in defender.moves(claim, challenges, (await stage.client.head()).timestamp):
+            await sender.send(call_of(stage.client.calls, due.move))
+        await asyncio.sleep(POLL_S)
 
 
 def invent_lie(

@@ -1,38 +1,36 @@
 """A stage for plays: a development chain with an oracle, a listed model and one funded key a role."""
 
+import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import TypeVar
 
+from eth_account.signers.local import LocalAccount
+
+from oracle_node.chain.actions import ask, claim_answer, list_model
 from oracle_node.chain.client import OracleClient
 from oracle_node.chain.deploy import DEV_LIMITS, Deployment, deploy_oracle
 from oracle_node.chain.embedded import CHAIN_ID, DevChain, Engine, open_dev_chain
-from oracle_node.chain.journal import Call
+from oracle_node.chain.events import Event
 from oracle_node.chain.revert import RevertDecoder
-from oracle_node.chain.terms import least_policy, listed_model
-from oracle_node.chain.transactions import Receipt, Sender
+from oracle_node.chain.terms import least_policy
+from oracle_node.chain.transactions import Sender
 from oracle_node.chain.types import ClaimId, ListingId, Policy, RequestId
-from oracle_node.commitments.tensor import tensor_root
 from oracle_node.contracts import artifact_names, load_artifact
+from oracle_node.errors import TransientError
 from oracle_node.model.model import Model
 
 ROLES = ("deployer", "user", "node", "liar", "watcher")
 FEE_WEI = 10**15
+POLL_S = 0.1
+E = TypeVar("E", bound=Event)
 
 
 @dataclass(frozen=True)
-class Sent:
-    """A transaction of the play, for people."""
-
-    role: str
-    action: str
-    gas_used: int
-
-
-@dataclass
 class Stage:
-    """An oracle with one listing; `sent` is everything that was sent through `send`, in order."""
+    """An oracle with one listing, and everybody's keys."""
 
     chain: DevChain
     client: OracleClient
@@ -40,32 +38,41 @@ class Stage:
     model: Model
     policy: Policy
     listing_id: ListingId
+    accounts: dict[str, LocalAccount]
     senders: dict[str, Sender]
-    sent: list[Sent] = field(default_factory=list)
 
-    async def send(self, role: str, action: str, call: Call) -> Receipt:
-        """Send as a role, and note what it took."""
-        receipt = await self.senders[role].send(call)
-        self.sent.append(Sent(role, action, receipt.gas_used))
-        return receipt
+    def role_of(self, address: str) -> str:
+        """Whose address it is."""
+        return next((role for role, key in self.accounts.items() if key.address == address), address)
+
+    async def ask(self, request: bytes) -> RequestId:
+        """The user asks the model."""
+        return await ask(self.client, self.senders["user"], self.listing_id, request)
 
     async def claim(self, role: str, request_id: RequestId, output: bytes, witness: bytes = b"") -> ClaimId:
-        """Answer a request as a role: commit with a bond, then reveal. The window starts with the reveal."""
+        """Answer a request as a role, right or wrong, with a bond."""
         salt = secrets.token_bytes(32)
-        claimant = self.senders[role].address
-        roots = tensor_root(output), tensor_root(witness)
-        commitment = self.client.commitment(request_id, claimant, salt, roots, (len(output), len(witness)))
-        commit = self.client.calls.commit_claim(request_id, commitment, 0, self.policy.claim_bond)
-        await self.send(role, "commit to an answer", commit)
-        claim_id = self.client.claim_id(request_id, claimant, 0, commitment)
-        await self.send(role, "reveal it", self.client.calls.reveal_claim(claim_id, salt, output, witness))
-        return claim_id
+        return await claim_answer(self.client, self.senders[role], request_id, output, witness, salt=salt)
 
     async def advance_to(self, time: int) -> None:
-        """Let the chain's clock run to a time, if it is ahead."""
+        """Let the chain's clock run to a time, if that is ahead."""
         ahead = time - (await self.client.head()).timestamp
         if ahead > 0:
             await self.chain.advance(ahead)
+
+    async def event(self, kind: type[E], wanted: Callable[[E], bool], timeout_s: float = 60.0) -> E:
+        """The first event of that kind that is wanted, waited for; TransientError where it does not come."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    for logged in await self.client.past_events(
+                        [kind.__name__], first_block=self.deployment.block
+                    ):
+                        if isinstance(logged.event, kind) and wanted(logged.event):
+                            return logged.event
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError:
+            raise TransientError(f"no {kind.__name__} event within {timeout_s:.0f} s") from None
 
 
 @asynccontextmanager
@@ -73,15 +80,10 @@ async def open_stage(model: Model, engine: Engine = "auto") -> AsyncIterator[Sta
     """Deploy an oracle with short windows on a chain of its own, and list the model under its least terms."""
     async with open_dev_chain(engine) as chain:
         decoder = RevertDecoder(load_artifact(name).abi for name in artifact_names())
-        senders = {
-            role: Sender(chain.web3, key, decoder) for role, key in zip(ROLES, chain.accounts, strict=False)
-        }
+        accounts = dict(zip(ROLES, chain.accounts, strict=False))
+        senders = {role: Sender(chain.web3, key, decoder) for role, key in accounts.items()}
         deployment = await deploy_oracle(senders["deployer"], CHAIN_ID, DEV_LIMITS)
         client = await OracleClient.open(chain.web3, deployment.oracle, chain_id=CHAIN_ID)
         policy = least_policy(DEV_LIMITS, model.commitment, min_fee=FEE_WEI)
-        listing_id = client.listing_id(model.model_id, policy)
-        stage = Stage(chain, client, deployment, model, policy, listing_id, senders)
-        stage.sent.append(Sent("deployer", "deploy the contracts", deployment.gas_used))
-        list_model = client.calls.list_model(listed_model(model.commitment), policy)
-        await stage.send("deployer", "list the model", list_model)
-        yield stage
+        listing_id = await list_model(client, senders["deployer"], model.commitment, policy)
+        yield Stage(chain, client, deployment, model, policy, listing_id, accounts, senders)

@@ -1,0 +1,89 @@
+"""Disputes as people see them: the gas of every move, and the descent drawn."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from oracle_node.chain.events import ElementProved, Picked
+from oracle_node.cli.picture import Level, descent
+from oracle_node.commitments.merkle import depth
+from oracle_node.commitments.tensor import chunk_count
+from oracle_node.game.geometry import Place, children_count, levels_opened
+from oracle_node.model.model import Model
+from oracle_node.tape.instruction import NO_INDEX
+
+
+def gas_table(rows: Sequence[tuple[str, str, int]], title: str = "") -> Table:
+    """(who, what, gas) a line, and the sum."""
+    table = Table(
+        title=title or None, title_justify="left", box=box.SIMPLE_HEAD, show_footer=True, pad_edge=False
+    )
+    table.add_column("who", footer="")
+    table.add_column("move", footer="together")
+    table.add_column("gas", justify="right", footer=f"{sum(gas for *_, gas in rows):,}")
+    for who, what, gas in rows:
+        table.add_row(who, what, f"{gas:,}")
+    return table
+
+
+def cost_table(found: Mapping[str, Any]) -> RenderableType:
+    """What `bench dispute` measured, beside what is quoted."""
+    quoted = found["reference"]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("")
+    table.add_column("measured now", justify="right")
+    table.add_column(f"quoted: {quoted['system']}", justify="right")
+    table.add_column("ratio", justify="right")
+    for key, unit in (("rounds", ""), ("transactions", ""), ("gas_total", ""), ("seconds", " s")):
+        ours, theirs = found[key], quoted[key]
+        shown = (f"{value:,.1f}{unit}" if unit else f"{value:,}" for value in (ours, theirs))
+        table.add_row(key.replace("_", " "), *shown, f"1 : {theirs / ours:,.1f}")
+    moves = gas_table([("", name, gas) for name, gas in found["gas_by_move"].items()])
+    place = f"element {found['element']} of tensor {found['instruction']} ({found['opcode']})"
+    where = f"{place} is wrong; played on {found['engine']}"
+    return Group(Text(where, style="bold"), table, moves)
+
+
+def descent_of(model: Model, picks: Sequence[Picked], proved: ElementProved | None) -> Text:
+    """The tree descent of a dispute from its events, down to the element."""
+    levels = list[Level]()
+    place = Place(None, depth(len(model.tape.instructions)), 0)
+    label = "trace"
+    for pick in picks:
+        if place.tensor is None and pick.instruction != NO_INDEX:
+            levels += _between(place, Place(None, 0, pick.instruction), label)
+            label = name_tensor(model, pick.instruction)
+            place = Place(pick.instruction, depth(chunk_count(pick.byte_length)), 0)
+        tensor = None if pick.instruction == NO_INDEX else pick.instruction
+        target = Place(tensor, pick.height, pick.position)
+        levels += _between(place, target, label)
+        label, place = label if place == target else "", target
+    return descent(levels, _foot(proved))
+
+
+def _between(place: Place, target: Place, label: str) -> list[Level]:
+    """The reveals on the way from a node down to another of the same tree."""
+    levels = list[Level]()
+    while place.level > target.level:
+        count = children_count(place.level)
+        below = place.level - levels_opened(place.level)
+        index = (target.position >> (below - target.level)) % count
+        levels.append(Level(label, count, index))
+        label, place = "", place.child(index)
+    return levels
+
+
+def name_tensor(model: Model, index: int) -> str:
+    """`12 MATMUL conv2`: the instruction, and what it comes from."""
+    name = model.tape.names[index] if index < len(model.tape.names) else ""
+    return f"{index} {model.tape.instructions[index].opcode.name} {name}".rstrip()
+
+
+def _foot(proved: ElementProved | None) -> str:
+    if proved is None:
+        return ""
+    return f"element {proved.element:,}: claimed {proved.claimed:#x}, recomputed {proved.computed:#x}"

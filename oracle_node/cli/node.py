@@ -1,0 +1,84 @@
+"""`oracle-node run`: the node as a service."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import click
+
+from oracle_node.chain.client import OracleClient
+from oracle_node.chain.keystore import load_key, read_password
+from oracle_node.chain.rpc import connect
+from oracle_node.cli.logs import LEVELS, configure_logs
+from oracle_node.cli.options import existing_file
+from oracle_node.cli.output import Output, json_option
+from oracle_node.cli.session import dry_run_option
+from oracle_node.config import Config, load_config
+from oracle_node.node.node import Ready, run_node, stop_on_signals
+from oracle_node.node.services import roles_of
+from oracle_node.node.shelf import Shelf
+
+
+@click.command()
+@click.option("--config", "config_file", type=existing_file, required=True, help="TOML configuration.")
+@click.option(
+    "--log-level",
+    type=click.Choice(list(LEVELS)),
+    default="info",
+    show_default=True,
+    help="Least that is logged.",
+)
+@dry_run_option
+@json_option
+def run(config_file: Path, log_level: str, dry_run: bool, out: Output) -> None:
+    """Run the node: answer, watch, challenge.
+
+    --json also makes the logs on stderr JSON lines. --dry-run checks configuration, key, models and chain.
+    """
+    config = load_config(config_file)
+    configure_logs(log_level, as_json=out.as_json)
+    asyncio.run(_check(config, out) if dry_run else _run(config, out))
+
+
+def _password(config: Config) -> str:
+    if config.key.password_file is not None:
+        return read_password(config.key.password_file)
+    return str(click.prompt(f"Password of {config.key.keystore}", hide_input=True, err=True))
+
+
+async def _run(config: Config, out: Output) -> None:
+    account = load_key(config.key.keystore, _password(config))
+    stop = asyncio.Event()
+    stop_on_signals(stop)
+
+    def ready(node: Ready) -> None:
+        out.result({"address": node.address, "models": list(node.models), "api": node.api_url})
+
+    await run_node(config, account, stop, on_ready=ready)
+
+
+async def _check(config: Config, out: Output) -> None:
+    account = load_key(config.key.keystore, _password(config))
+    with out.progress("proving the models", len(config.models)) as advance:
+        shelf = Shelf.load(_counted(config.models, advance), config.inference.threads)
+    async with connect(config.chain.rpc.get_secret_value()) as web3:
+        client = await OracleClient.open(web3, config.chain.oracle, chain_id=config.chain.chain_id)
+        head, balance_wei = await client.head(), await client.balance(account.address)
+    out.result(
+        {
+            "dry_run": True,
+            "address": account.address,
+            "chain_id": client.chain_id,
+            "oracle": client.oracle,
+            "head": head.number,
+            "balance_wei": balance_wei,
+            "roles": [role.name for role in roles_of(config.roles)],
+            "models": [model.model_id for model in shelf],
+        }
+    )
+
+
+def _counted(paths: tuple[Path, ...], advance: Any) -> Any:
+    for path in paths:
+        yield path
+        advance(1)
