@@ -43,6 +43,18 @@ def test_file__absent__is_refused(tmp_path: Path) -> None:
     assert "cannot be read" in _refusal(tmp_path / "absent.onnx")
 
 
+def test_file__with_weights_beside_it__needs_them(network: Network, tmp_path: Path) -> None:
+    w = np.arange(12, dtype=np.float32).reshape(3, 4)
+    inside = network([("MatMul", ["x", "w"], ["y"], {})], {"x": X}, {"y": np.float32}, {"w": w})
+    outside = tmp_path / "outside.onnx"
+    onnx.save(
+        onnx.load(inside), outside, save_as_external_data=True, location="weights.bin", size_threshold=0
+    )
+    assert (import_onnx(outside).tape.weights[0] == import_onnx(inside).tape.weights[0]).all()
+    (tmp_path / "weights.bin").unlink()
+    assert "weights in other files" in _refusal(outside)
+
+
 def test_operator__unknown__is_named_with_its_node_and_what_to_do(network: Network) -> None:
     message = _refusal(
         network([("Einsum", ["x"], ["y"], {"equation": "ij->ji"})], {"x": X}, {"y": np.float32})

@@ -1,7 +1,7 @@
 """Elementwise expressions over views, not yet written to a tape: what an importer fuses into one MAP or REDUCE.
 
 An expression is a small graph: leaves are views broadcast to the expression's shape, numbers are immediates, every
-other node applies a scalar function. Transposing, slicing and reshaping move the leaves. Not here: when to emit (`lowering`).
+other node applies a scalar function. Moving data moves the leaves. Not here: when to emit (`lowering`).
 """
 
 from collections.abc import Callable, Sequence

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import numpy_helper
+from onnx.external_data_helper import load_external_data_for_model
 
 from oracle_node.errors import ModelError
 from oracle_node.importers.imported import TensorInfo
@@ -43,13 +43,7 @@ class Graph:
 
 def load(path: Path, outputs: tuple[str, ...] | None = None) -> Graph:
     """The network in an ONNX file; ModelError in one line where it is none, or one that cannot be read."""
-    try:
-        content = path.read_bytes()
-        model = onnx.load(path)
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
-    except (DecodeError, ValueError, onnx.checker.ValidationError):
-        raise ModelError(f"{path}: is not an ONNX file, or is cut short") from None
+    content, model = _parsed(path)
     if not model.graph.node or not model.graph.output:
         raise ModelError(f"{path}: is not an ONNX file, or holds no network")
     constants = {i.name: _array(i, f"constant {i.name}") for i in model.graph.initializer}
@@ -72,6 +66,27 @@ def load(path: Path, outputs: tuple[str, ...] | None = None) -> Graph:
     )
 
 
+def _parsed(path: Path) -> tuple[bytes, onnx.ModelProto]:
+    """The file's bytes and what they say, with weights that lie in files beside it."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
+    try:
+        model = onnx.load_model_from_string(content)
+    except Exception as error:  # each backend of the parser has its own type for "not a message"
+        raise ModelError(f"{path}: is not an ONNX file, or is cut short") from error
+    try:
+        load_external_data_for_model(model, str(path.parent))
+    except (OSError, ValueError, onnx.checker.ValidationError) as error:
+        raise ModelError(f"{path}: its weights in other files cannot be read ({_line(error)})") from None
+    return content, model
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
 def _opset(path: Path, model: onnx.ModelProto) -> int:
     versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
     if not versions or versions[0] not in OPSETS:
@@ -87,9 +102,7 @@ def _array(proto: onnx.TensorProto, what: str) -> Array:
     try:
         return np.asarray(numpy_helper.to_array(proto))
     except (ValueError, TypeError, OSError) as error:
-        raise ModelError(
-            f"{what} cannot be read ({' '.join(str(error).split())}): the file may be damaged"
-        ) from None
+        raise ModelError(f"{what} cannot be read ({_line(error)}): the file may be damaged") from None
 
 
 def _node(proto: onnx.NodeProto) -> GraphNode:
