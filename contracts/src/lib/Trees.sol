@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+// SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.26;
 
 /// @title Commitments: tensors, trees and their proofs (docs/protocol.md §2)
@@ -83,7 +83,9 @@ library Trees {
                 for { let i := 0 } lt(i, shr(1, width)) { i := add(i, 1) } {
                     let pair := add(base, shl(6, i))
                     mstore8(sub(pair, 1), 1)
-                    if iszero(staticcall(gas(), 2, sub(pair, 1), 65, add(base, shl(5, i)), 32)) { revert(0, 0) }
+                    if iszero(staticcall(gas(), 2, sub(pair, 1), 65, add(base, shl(5, i)), 32)) {
+                        revert(0, 0)
+                    }
                 }
             }
             root := mload(base)
@@ -105,7 +107,10 @@ library Trees {
             let right := add(buffer, 33)
             let sibling := path.offset
             root := hash
-            for { let end := add(sibling, shl(5, path.length)) } lt(sibling, end) { sibling := add(sibling, 32) } {
+            for { let end := add(sibling, shl(5, path.length)) } lt(sibling, end) { sibling := add(
+                sibling,
+                32
+            ) } {
                 switch and(position, 1)
                 case 0 {
                     mstore(left, root)
@@ -135,7 +140,9 @@ library Trees {
                 if gt(size, 1024) { size := 1024 }
                 if lt(size, 1024) { calldatacopy(add(chunk, 1), calldatasize(), 1024) }
                 calldatacopy(add(chunk, 1), add(data.offset, at), size)
-                if iszero(staticcall(gas(), 2, chunk, 1025, add(base, shl(5, width)), 32)) { revert(0, 0) }
+                if iszero(staticcall(gas(), 2, chunk, 1025, add(base, shl(5, width)), 32)) {
+                    revert(0, 0)
+                }
                 width := add(width, 1)
             }
             let missing := ZERO_LEAF
@@ -147,7 +154,9 @@ library Trees {
                 for { let i := 0 } lt(i, shr(1, width)) { i := add(i, 1) } {
                     let pair := add(base, shl(6, i))
                     mstore8(sub(pair, 1), 1)
-                    if iszero(staticcall(gas(), 2, sub(pair, 1), 65, add(base, shl(5, i)), 32)) { revert(0, 0) }
+                    if iszero(staticcall(gas(), 2, sub(pair, 1), 65, add(base, shl(5, i)), 32)) {
+                        revert(0, 0)
+                    }
                 }
                 mstore8(chunk, 1)
                 mstore(add(chunk, 1), missing)
@@ -171,7 +180,10 @@ library Trees {
     }
 
     /// @notice Puts leaf number `index` of a multiproof; positions must ascend strictly.
-    function setLeaf(uint256[2][] memory leaves, uint256 index, uint256 position, bytes32 hash) internal pure {
+    function setLeaf(uint256[2][] memory leaves, uint256 index, uint256 position, bytes32 hash)
+        internal
+        pure
+    {
         assembly ("memory-safe") {
             let at := add(leaves, add(32, shl(6, index)))
             mstore(at, position)
@@ -179,12 +191,26 @@ library Trees {
         }
     }
 
-    /// @notice Root that leaves and siblings lead to, level by level, left to right; every sibling is used. Spends `leaves`.
+    function _position(uint256[2][] memory leaves, uint256 index) private pure returns (uint256 position) {
+        assembly ("memory-safe") {
+            position := mload(add(leaves, add(32, shl(6, index))))
+        }
+    }
+
+    /// @notice Root that leaves and siblings lead to, level by level, left to right; every sibling is used. Spends `leaves`,
+    /// at least one, and ascending strictly.
     function foldMultiproof(uint256[2][] memory leaves, uint256 treeDepth, bytes32[] calldata siblings)
         internal
         view
         returns (bytes32 root)
     {
+        uint256 last = type(uint256).max;
+        for (uint256 i = 0; i < leaves.length; ++i) {
+            uint256 position = _position(leaves, i);
+            require(position > last || last == type(uint256).max, PositionOutOfRange(position, treeDepth));
+            last = position;
+        }
+        require(last >> treeDepth == 0, PositionOutOfRange(last, treeDepth));
         uint256 used;
         assembly ("memory-safe") {
             let base := add(leaves, 32)

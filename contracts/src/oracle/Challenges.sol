@@ -1,8 +1,16 @@
-// SPDX-License-Identifier: MIT
+// SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.26;
 
 import {IGame} from "../interfaces/IGame.sol";
-import {ChallengeKey, ChallengeStatus, ChallengeView, ClaimStatus, NO_INDEX, NO_LENGTH, Turn} from "../interfaces/Types.sol";
+import {
+    ChallengeKey,
+    ChallengeStatus,
+    ChallengeView,
+    ClaimStatus,
+    NO_INDEX,
+    NO_LENGTH,
+    Turn
+} from "../interfaces/Types.sol";
 import {Trees} from "../lib/Trees.sol";
 import {Delivery} from "./Delivery.sol";
 
@@ -133,11 +141,19 @@ abstract contract Challenges is Delivery {
     }
 
     /// @dev INVARIANT: an id binds chain, contract, claim and challenger, so that a reorg cannot redirect a bond.
-    function _challengeId(bytes32 claimId, address challenger, uint256 nonce) internal view returns (bytes32) {
+    function _challengeId(bytes32 claimId, address challenger, uint256 nonce)
+        internal
+        view
+        returns (bytes32)
+    {
         return keccak256(abi.encode(block.chainid, address(this), claimId, challenger, nonce));
     }
 
-    function _activeChallenge(ChallengeKey calldata key) internal view returns (bytes32 id, Challenge storage ch) {
+    function _activeChallenge(ChallengeKey calldata key)
+        internal
+        view
+        returns (bytes32 id, Challenge storage ch)
+    {
         id = _challengeId(key.claimId, key.challenger, key.nonce);
         ch = _challenges[id];
         require(ch.status == ChallengeStatus.ACTIVE, ChallengeNotActive(id, ch.status));
@@ -157,9 +173,13 @@ abstract contract Challenges is Delivery {
     }
 
     /// @dev The current node, and the levels below it.
-    function _place(Challenge storage ch, Claim storage c) internal view returns (bytes32 node, uint8 height) {
+    function _place(Challenge storage ch, Claim storage c)
+        internal
+        view
+        returns (bytes32 node, uint8 height)
+    {
         if (_atTraceRoot(ch)) {
-            return (c.traceRoot, uint8(Trees.depth(_programs[c.listing].instructionCount)));
+            return (c.traceRoot, uint8(Trees.depth(_listings[c.listing].instructionCount)));
         }
         return (ch.node, ch.height);
     }

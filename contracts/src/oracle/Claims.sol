@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+// SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.26;
 
 import {IClaims} from "../interfaces/IClaims.sol";
@@ -46,7 +46,9 @@ abstract contract Claims is Requests {
     }
 
     /// @inheritdoc IClaims
-    function revealClaim(bytes32 claimId, bytes32 salt, bytes calldata output, bytes calldata witness) external {
+    function revealClaim(bytes32 claimId, bytes32 salt, bytes calldata output, bytes calldata witness)
+        external
+    {
         Claim storage c = _claims[claimId];
         _requireClaimIn(claimId, c.status, ClaimStatus.COMMITTED);
         require(block.timestamp <= c.windowEnd, RevealTooLate(block.timestamp, c.windowEnd));
@@ -154,9 +156,8 @@ abstract contract Claims is Requests {
         uint24 listing = r.listing;
         require(_listings[listing].commitReveal == committed, CommitRevealIs(!committed));
         // INVARIANT: ids bind chain, contract, request, claimant and content, so that a reorg cannot redirect a bond.
-        claimId = keccak256(
-            abi.encode(block.chainid, address(this), requestId, msg.sender, nonce, commitment)
-        );
+        claimId =
+            keccak256(abi.encode(block.chainid, address(this), requestId, msg.sender, nonce, commitment));
         c = _claims[claimId];
         require(c.status == ClaimStatus.NONE, ClaimExists(claimId));
         _creditAndLock(_listings[listing].claimBond);

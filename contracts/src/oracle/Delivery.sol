@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+// SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.26;
 
 import {IAIOracleCallback} from "../interfaces/IAIOracle.sol";
@@ -38,18 +38,23 @@ abstract contract Delivery is Claims {
         uint32 sequence;
         if (r.oraStyle) {
             success = _call(
-                r, abi.encodeCall(IAIOracleCallback.aiOracleCallback, (uint256(requestId), output, callbackData))
+                r,
+                abi.encodeCall(IAIOracleCallback.aiOracleCallback, (uint256(requestId), output, callbackData))
             );
         } else {
             sequence = ++r.sequence;
-            success = _notify(r, DeliveryId(requestId, claimId, sequence, DeliveryKind.FINAL), output, callbackData);
+            success = _notify(
+                r, DeliveryId(requestId, claimId, sequence, DeliveryKind.FINAL), output, callbackData
+            );
         }
         if (!success) r.delivered = false;
         emit Delivered(requestId, claimId, DeliveryKind.FINAL, sequence, success);
     }
 
     /// @inheritdoc IRequests
-    function deliverProvisional(bytes32 claimId, bytes calldata output, bytes calldata callbackData) external {
+    function deliverProvisional(bytes32 claimId, bytes calldata output, bytes calldata callbackData)
+        external
+    {
         Claim storage c = _claims[claimId];
         _requireClaimIn(claimId, c.status, ClaimStatus.PROPOSED);
         bytes32 requestId = c.requestId;
@@ -61,8 +66,9 @@ abstract contract Delivery is Claims {
         _requireOutput(claimId, output);
         r.outstanding = claimId;
         uint32 sequence = ++r.sequence;
-        bool success =
-            _notify(r, DeliveryId(requestId, claimId, sequence, DeliveryKind.PROVISIONAL), output, callbackData);
+        bool success = _notify(
+            r, DeliveryId(requestId, claimId, sequence, DeliveryKind.PROVISIONAL), output, callbackData
+        );
         emit Delivered(requestId, claimId, DeliveryKind.PROVISIONAL, sequence, success);
     }
 
@@ -78,7 +84,9 @@ abstract contract Delivery is Claims {
         _retract(requestId, r, claimId, callbackData);
     }
 
-    function _retract(bytes32 requestId, Request storage r, bytes32 claimId, bytes calldata callbackData) private {
+    function _retract(bytes32 requestId, Request storage r, bytes32 claimId, bytes calldata callbackData)
+        private
+    {
         r.outstanding = 0;
         uint32 sequence = r.sequence;
         DeliveryId memory id = DeliveryId(requestId, claimId, sequence, DeliveryKind.RETRACTED);
@@ -86,10 +94,12 @@ abstract contract Delivery is Claims {
         emit Delivered(requestId, claimId, DeliveryKind.RETRACTED, sequence, success);
     }
 
-    function _notify(Request storage r, DeliveryId memory id, bytes calldata output, bytes calldata callbackData)
-        private
-        returns (bool)
-    {
+    function _notify(
+        Request storage r,
+        DeliveryId memory id,
+        bytes calldata output,
+        bytes calldata callbackData
+    ) private returns (bool) {
         return _call(r, abi.encodeCall(IOracleConsumer.onDelivery, (id, output, callbackData)));
     }
 
@@ -104,7 +114,10 @@ abstract contract Delivery is Claims {
         }
     }
 
-    function _requireCallback(bytes32 requestId, Request storage r, bytes calldata callbackData) private view {
+    function _requireCallback(bytes32 requestId, Request storage r, bytes calldata callbackData)
+        private
+        view
+    {
         require(r.callback != address(0), NoCallback(requestId));
         bytes32 given = keccak256(callbackData);
         require(given == r.callbackHash, WrongBytes(given, r.callbackHash));

@@ -1,8 +1,8 @@
-// SPDX-License-Identifier: MIT
+// SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.26;
 
-import {IElementEvaluator} from "../interfaces/IElementEvaluator.sol";
 import {IGame} from "../interfaces/IGame.sol";
+import {IJudge, Operands, Subject, Verdict} from "../interfaces/IJudge.sol";
 import {
     ChallengeKey,
     ClaimStatus,
@@ -13,14 +13,25 @@ import {
     Step,
     Turn
 } from "../interfaces/Types.sol";
-import {Shapes} from "../lib/Shapes.sol";
 import {Trees} from "../lib/Trees.sol";
 import {Challenges} from "./Challenges.sol";
+import {Judge} from "./Judge.sol";
 
 /// @notice The moves of a dispute.
 abstract contract Game is Challenges {
     uint256 private constant INPUT = 1;
     uint256 private constant CONST = 2;
+
+    /// @dev Words before the last argument's own encoding in calls of the judge. That encoding is position independent and
+    /// reaches to the end of the calldata, so it is handed on as it is: not decoded here, nor encoded again.
+    uint256 private constant NAME_WORDS = 8;
+    uint256 private constant JUDGE_WORDS = 14;
+
+    address private immutable _JUDGE;
+
+    constructor(address evaluator_) {
+        _JUDGE = address(new Judge(evaluator_));
+    }
 
     /// @inheritdoc IGame
     function postTrace(
@@ -35,12 +46,12 @@ abstract contract Game is Challenges {
         // INVARIANT: only the claimant's key binds the claim to a trace: anyone else could bind it to a wrong one.
         require(msg.sender == c.claimant, NotAllowed(msg.sender, c.claimant));
         require(c.traceTime == 0, TraceAlreadyPosted(c.traceRoot));
-        Program storage p = _programs[c.listing];
-        uint256 depth = Trees.depth(p.instructionCount);
-        _requireRoot(Trees.foldPath(c.outputRoot, p.output, outputPath, depth), traceRoot);
-        _requireRoot(Trees.foldPath(Trees.ONE_ROOT, p.ok, okPath, depth), traceRoot);
-        if (p.witness != NO_INDEX) {
-            _requireRoot(Trees.foldPath(_witnessRoot(c), p.witness, witnessPath, depth), traceRoot);
+        Listing storage l = _listings[c.listing];
+        uint256 depth = Trees.depth(l.instructionCount);
+        _requireRoot(Trees.foldPath(c.outputRoot, l.output, outputPath, depth), traceRoot);
+        _requireRoot(Trees.foldPath(Trees.ONE_ROOT, l.ok, okPath, depth), traceRoot);
+        if (l.witness != NO_INDEX) {
+            _requireRoot(Trees.foldPath(_witnessRoot(c), l.witness, witnessPath, depth), traceRoot);
         }
         c.traceTime = uint40(block.timestamp);
         c.traceRoot = traceRoot;
@@ -122,12 +133,11 @@ abstract contract Game is Challenges {
         (Turn turn, uint256 limit,) = _turn(ch, c, key.claimId);
         require(turn == Turn.CHALLENGER && block.timestamp <= limit, ClockOut(block.timestamp, limit));
         (, uint256 recorded) = _answer(ch, c, key.claimId);
-        (, bytes32 chunkHash) = Trees.chunkHashes(proof.chunk);
-        require(uint216(uint256(chunkHash)) == recorded, NotTheRevealed(expectedNode));
-        (bool sound, uint256 element, uint256 claimed, uint256 computed) = _judge(ch, c, proof);
-        if (!sound) return _void(key, id, ch, c);
-        require(claimed != computed, ElementIsRight(element, claimed));
-        emit ElementProved(id, element, claimed, computed);
+        Verdict memory v = _judge(ch, c, proof);
+        require(uint256(v.chunkHash) & RECORD_HASH == recorded, NotTheRevealed(expectedNode));
+        if (!v.sound) return _void(key, id, ch, c);
+        require(v.claimed != v.computed, ElementIsRight(v.element, v.claimed));
+        emit ElementProved(id, v.element, v.claimed, v.computed);
         _convict(key, id, ch, c);
     }
 
@@ -160,150 +170,62 @@ abstract contract Game is Challenges {
         return (step.children[step.index], position * count + step.index, height - uint8(Trees.depth(count)));
     }
 
-    /// @dev The shape of the instruction at a trace leaf. Not sound where the encoding is malformed, or reads what comes
-    /// later, or a tensor that no challenge can address.
+    /// @dev Length of the result of the instruction at a trace leaf. Not sound where the model is at fault.
     function _nameInstruction(Claim storage c, uint256 index, InstructionProof calldata naming)
         private
         view
-        returns (bool sound, uint40 byteLength)
+        returns (bool sound, uint40)
     {
-        Program storage p = _programs[c.listing];
-        uint256 count = p.instructionCount;
+        uint256 count = _listings[c.listing].instructionCount;
         // INVARIANT: padding of the trace tree is nobody's tensor.
         require(index < count, InstructionOutOfRange(index, count));
-        _requireInstruction(p, index, naming);
-        IElementEvaluator.Shape memory shape;
-        (sound, shape) = _inspect(naming.instruction, _symbols(c));
-        if (!sound) return (false, 0);
-        uint256 refs = shape.refs.length;
-        bool ordered = refs == 0 || shape.opcode == INPUT || shape.opcode == CONST || shape.refs[refs - 1] < index;
-        sound = ordered && shape.byteLength <= type(uint40).max;
-        byteLength = uint40(shape.byteLength);
+        uint256 start;
+        assembly ("memory-safe") {
+            start := naming
+        }
+        uint256 byteLength;
+        bytes memory head = abi.encodeWithSelector(IJudge.name.selector, _subject(c, index), NAME_WORDS * 32);
+        (sound, byteLength) = abi.decode(_ask(_JUDGE, bytes.concat(head, msg.data[start:])), (bool, uint256));
+        // Nor where the tensor is longer than a challenge can address.
+        return (sound && byteLength <= type(uint40).max, uint40(byteLength));
     }
 
-    /// @dev Recomputes one element of the disputed chunk from openings of the claim's own trace.
     function _judge(Challenge storage ch, Claim storage c, Proof calldata proof)
         private
         view
-        returns (bool sound, uint256 element, uint256 claimed, uint256 computed)
+        returns (Verdict memory)
     {
-        // INVARIANT: the instruction that is proved is the one that was named at the tensor root.
-        _requireInstruction(_programs[c.listing], ch.instruction, proof.instruction);
-        uint64[8] memory symbols = _symbols(c);
-        IElementEvaluator.Shape memory shape;
-        (sound, shape) = _inspect(proof.instruction.instruction, symbols);
-        if (!sound) return (false, 0, 0, 0);
-        uint256 width = Shapes.width(shape.dtype);
-        uint256 slots = Trees.CHUNK_BYTES / width;
-        require(proof.slot < slots, SlotOutOfRange(proof.slot, slots));
-        element = uint256(ch.position) * slots + proof.slot;
-        claimed = _elementAt(proof.chunk, proof.slot * width, width);
-        // At or past the count only zero is right: padding cannot stand for data, nor hide a difference.
-        if (element >= shape.elementCount) return (true, element, claimed, 0);
-        _requireOpenings(c, shape, proof);
-        try IElementEvaluator(evaluator).evaluate(
-            proof.instruction.instruction, symbols, uint64(element), proof.openings
-        ) returns (uint64 bits) {
-            computed = bits;
-        } catch (bytes memory reason) {
-            _requireMalformed(reason);
-            sound = false;
-        }
-    }
-
-    /// @dev The openings are of the tensors that the instruction names, in the claim's own trace.
-    function _requireOpenings(Claim storage c, IElementEvaluator.Shape memory shape, Proof calldata proof)
-        private
-        view
-    {
-        uint256 count = proof.openings.length;
-        require(proof.siblings.length == count, WrongChildCount(proof.siblings.length, count));
-        if (count == 0) return;
-        uint256[2][] memory roots = Trees.leavesOf(count);
-        uint256 known = 0;
-        for (uint256 i = 0; i < count; ++i) {
-            uint256 ref = proof.openings[i].ref;
-            while (known < shape.refs.length && shape.refs[known] != ref) ++known;
-            // References of the shape ascend and each is met once, so these do too.
-            require(known < shape.refs.length, BadOpening(ref));
-            bytes32 root = _tensorRootOf(proof.openings[i], shape.refByteLengths[known++], proof.siblings[i]);
-            Trees.setLeaf(roots, i, ref, root);
-            if (shape.opcode == INPUT) _requireRoot(root, _sourceRoot(c, ref));
-        }
-        if (shape.opcode == INPUT) return;
-        Program storage p = _programs[c.listing];
-        bool weights = shape.opcode == CONST;
-        uint256 depth = Trees.depth(weights ? p.weightCount : p.instructionCount);
-        bytes32 folded = Trees.foldMultiproof(roots, depth, proof.rootSiblings);
-        _requireRoot(folded, weights ? p.weightsRoot : c.traceRoot);
-    }
-
-    /// @dev The root of a tensor of that length which has the opened chunks at their positions.
-    function _tensorRootOf(
-        IElementEvaluator.Opening calldata opening,
-        uint64 byteLength,
-        bytes32[] calldata siblings
-    ) private view returns (bytes32) {
-        uint256 count = opening.positions.length;
-        require(
-            count != 0 && opening.chunks.length == count * Trees.CHUNK_BYTES, BadOpening(opening.ref)
-        );
-        uint256 depth = Trees.chunkDepth(byteLength);
-        uint256[2][] memory leaves = Trees.leavesOf(count);
-        uint256 next = 0;
-        for (uint256 i = 0; i < count; ++i) {
-            uint256 position = opening.positions[i];
-            require(position >= next && position >> depth == 0, BadOpening(opening.ref));
-            next = position + 1;
-            uint256 start = i * Trees.CHUNK_BYTES;
-            Trees.setLeaf(leaves, i, position, Trees.leaf(opening.chunks[start:start + Trees.CHUNK_BYTES]));
-        }
-        return Trees.bindLength(byteLength, Trees.foldMultiproof(leaves, depth, siblings));
-    }
-
-    function _sourceRoot(Claim storage c, uint256 source) private view returns (bytes32) {
-        if (source == 0) return _requests[c.requestId].inputRoot;
-        return source == 1 ? c.outputRoot : _witnessRoot(c);
-    }
-
-    function _symbols(Claim storage c) private view returns (uint64[8] memory) {
-        return _symbolsFrom(
-            _programs[c.listing].derived,
-            _requests[c.requestId].inputElements,
-            c.outputElements,
-            c.witnessElements
-        );
-    }
-
-    function _inspect(bytes calldata instruction, uint64[8] memory symbols)
-        private
-        view
-        returns (bool, IElementEvaluator.Shape memory)
-    {
-        try IElementEvaluator(evaluator).inspect(instruction, symbols) returns (
-            IElementEvaluator.Shape memory shape
-        ) {
-            return (true, shape);
-        } catch (bytes memory reason) {
-            _requireMalformed(reason);
-            IElementEvaluator.Shape memory none;
-            return (false, none);
-        }
-    }
-
-    /// @dev Hands on every failure of the evaluator but the one that voids a claim; want of gas must not void it.
-    function _requireMalformed(bytes memory reason) private pure {
-        if (bytes4(reason) == IElementEvaluator.MalformedInstruction.selector) return;
+        require(proof.instruction.instruction.length != 0, NamingMismatch(false, true));
+        Operands memory operands = _operands(c, uint8(proof.instruction.instruction[0]));
+        uint256 start;
         assembly ("memory-safe") {
-            revert(add(reason, 32), mload(reason))
+            start := proof
         }
+        bytes memory head = abi.encodeWithSelector(
+            IJudge.judge.selector, _subject(c, ch.instruction), operands, ch.position, JUDGE_WORDS * 32
+        );
+        return abi.decode(_ask(_JUDGE, bytes.concat(head, msg.data[start:])), (Verdict));
     }
 
-    function _requireInstruction(Program storage p, uint256 index, InstructionProof calldata proof) private view {
-        uint256 depth = Trees.depth(p.instructionCount);
-        _requireRoot(
-            Trees.foldPath(Trees.leaf(proof.instruction), index, proof.path, depth), p.programRoot
-        );
+    function _subject(Claim storage c, uint256 index) private view returns (Subject memory subject) {
+        Listing storage l = _listings[c.listing];
+        subject.programRoot = l.programRoot;
+        subject.instructionCount = l.instructionCount;
+        subject.index = index;
+        subject.derived = l.derived;
+        subject.lengths = [_requests[c.requestId].inputElements, c.outputElements, c.witnessElements];
+    }
+
+    /// @dev Against what the operands of an instruction are opened; reads no more than its opcode needs.
+    function _operands(Claim storage c, uint256 opcode) private view returns (Operands memory o) {
+        Listing storage l = _listings[c.listing];
+        if (opcode == INPUT) {
+            o.sourceRoots = [_requests[c.requestId].inputRoot, c.outputRoot, _witnessRoot(c)];
+        } else if (opcode == CONST) {
+            (o.root, o.count) = (l.weightsRoot, l.weightCount);
+        } else {
+            (o.root, o.count) = (c.traceRoot, l.instructionCount);
+        }
     }
 
     /// @dev INVARIANT: a node is answered once, so that its time cannot be made later.
@@ -319,14 +241,6 @@ abstract contract Game is Challenges {
             let buffer := mload(0x40)
             calldatacopy(buffer, hashes.offset, shl(5, hashes.length))
             hash := keccak256(buffer, shl(5, hashes.length))
-        }
-    }
-
-    /// @dev Little-endian bits of an element; bytes past the given chunk are zero.
-    function _elementAt(bytes calldata chunk, uint256 offset, uint256 width) private pure returns (uint256 bits) {
-        for (uint256 i = width; i != 0; --i) {
-            uint256 start = offset + i - 1;
-            bits = bits << 8 | (start < chunk.length ? uint8(chunk[start]) : 0);
         }
     }
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+// SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.26;
 
 import {IAIOracle} from "../interfaces/IAIOracle.sol";
@@ -103,7 +103,7 @@ abstract contract Requests is Models {
     function getRequest(bytes32 requestId) external view returns (RequestView memory) {
         Request storage r = _requests[requestId];
         return RequestView({
-            listingId: _listingIds[r.listing],
+            listingId: _listings[r.listing].listingId,
             requester: r.requester,
             status: r.status,
             provisional: r.provisional,
@@ -164,7 +164,10 @@ abstract contract Requests is Models {
         if (options.callback == address(0)) options.gasLimit = 0;
     }
 
-    function _requireRequestIn(bytes32 requestId, RequestStatus status, RequestStatus required) internal pure {
+    function _requireRequestIn(bytes32 requestId, RequestStatus status, RequestStatus required)
+        internal
+        pure
+    {
         require(status == required, RequestNotIn(requestId, status, required));
     }
 }
