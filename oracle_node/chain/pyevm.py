@@ -180,7 +180,10 @@ class PyEvmChain:
         return "0x0"
 
     def _increase_time(self, seconds: Json) -> str:
-        self._clock_offset_s += int(seconds, 16) if isinstance(seconds, str) else int(seconds)
+        # blocks made in one second are a second apart, so the head may be ahead of the clock
+        ahead_s = self._blocks[-1].header.timestamp - int(time.time())
+        step_s = int(seconds, 16) if isinstance(seconds, str) else int(seconds)
+        self._clock_offset_s = max(self._clock_offset_s, ahead_s) + step_s
         return hex(self._clock_offset_s)
 
     def _snapshot(self) -> str:

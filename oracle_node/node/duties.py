@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from oracle_node.chain.types import (
     ZERO_ADDRESS,
     Address,
+    ChallengeKey,
     ChallengeStatus,
     ClaimId,
     ClaimStatus,
@@ -54,6 +55,13 @@ class Deliver:
 
 
 @dataclass(frozen=True)
+class Close:
+    """Settle a challenge of our claim that outlived it: its bond is due to us."""
+
+    key: ChallengeKey
+
+
+@dataclass(frozen=True)
 class Withdraw:
     """Take the free balance out of the oracle."""
 
@@ -81,7 +89,7 @@ class Challenge:
     claim_id: ClaimId
 
 
-Duty = Solve | Claim | RevealClaim | Finalize | Deliver | Withdraw | Judge | Defend | Challenge
+Duty = Solve | Claim | RevealClaim | Finalize | Deliver | Close | Withdraw | Judge | Defend | Challenge
 
 
 def answering(snapshot: Snapshot, memory: Memory, money: MoneyConfig) -> list[Duty]:
@@ -124,14 +132,15 @@ def _says(claim: ClaimFacts, answer: tuple[bytes, bytes]) -> bool:
 
 
 def settling(snapshot: Snapshot, memory: Memory, money: MoneyConfig) -> list[Duty]:
-    """Finalize our claims, deliver our answers, take the money out."""
-    duties: list[Duty] = [
-        Finalize(claim.claim_id)
-        for claim in snapshot.claims.values()
-        if claim.view.claimant == snapshot.me
-        and claim.view.status is ClaimStatus.PROPOSED
-        and 0 < claim.final_at <= snapshot.now
-    ]
+    """Finalize our claims, settle what is left of their disputes, deliver our answers, take the money out."""
+    duties: list[Duty] = []
+    for claim in snapshot.claims.values():
+        if claim.view.claimant != snapshot.me:
+            continue
+        if claim.view.status is ClaimStatus.PROPOSED and 0 < claim.final_at <= snapshot.now:
+            duties.append(Finalize(claim.claim_id))
+        if claim.view.status.is_decided:
+            duties += [Close(challenge.key) for challenge in claim.challenges if challenge.is_active]
     for request in snapshot.requests.values():
         answer = snapshot.claims.get(request.view.answer)
         is_ours = answer is not None and answer.view.claimant == snapshot.me

@@ -21,6 +21,7 @@ from oracle_node.model.solver import solve
 from oracle_node.node.duties import (
     Challenge,
     Claim,
+    Close,
     Defend,
     Deliver,
     Duty,
@@ -80,7 +81,7 @@ class Effects:
                 return 0
             case Defend(claim_id) | Challenge(claim_id):
                 return await self._play(duty, snapshot.claims[claim_id], snapshot)
-            case Claim() | RevealClaim() | Finalize() | Deliver() | Withdraw():
+            case Claim() | RevealClaim() | Finalize() | Deliver() | Close() | Withdraw():
                 receipt = await self._send(self._call(duty, snapshot))
                 return receipt.block_number
             case _:
@@ -97,7 +98,9 @@ class Effects:
         )
         return receipt
 
-    def _call(self, duty: Claim | RevealClaim | Finalize | Deliver | Withdraw, snapshot: Snapshot) -> Call:
+    def _call(
+        self, duty: Claim | RevealClaim | Finalize | Deliver | Close | Withdraw, snapshot: Snapshot
+    ) -> Call:
         calls = self._client.calls
         match duty:
             case Claim(request_id):
@@ -112,6 +115,8 @@ class Effects:
                 return calls.deliver(
                     request_id, snapshot.claims[request.view.answer].output, request.callback_data
                 )
+            case Close(key):
+                return calls.close(key)
             case Withdraw(to):
                 return calls.withdraw(to, snapshot.balance_wei)
 

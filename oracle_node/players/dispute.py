@@ -1,5 +1,6 @@
 """Playing one dispute to its end on a chain, and what it cost."""
 
+import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
@@ -8,6 +9,7 @@ from dataclasses import dataclass, field
 from oracle_node.chain.client import OracleClient
 from oracle_node.chain.events import ChallengeOpened
 from oracle_node.chain.observe import observe_challenge, observe_claim
+from oracle_node.chain.revert import RevertError
 from oracle_node.chain.transactions import Receipt, Sender
 from oracle_node.chain.types import ChallengeKey, ChallengeStatus, ClaimId
 from oracle_node.errors import ProtocolError
@@ -153,3 +155,26 @@ def _report(challenge: ChallengeState, played: Sequence[PlayedMove], seconds: fl
         seconds=seconds,
         moves=tuple(played),
     )
+
+
+async def play_seat(
+    client: OracleClient, claim_id: ClaimId, seat: Seat, *, poll_s: float = 1.0, first_block: int = 0
+) -> None:
+    """Make one side's moves as they come due, until the claim is decided and its challenges are settled.
+
+    RevertError where somebody else was faster is no failure: the next look at the chain decides anew.
+    """
+    bond_wei = await _challenge_bond(client, claim_id)
+    while True:
+        claim, challenges = await _observe(client, claim_id, first_block)
+        if claim.status.is_decided and not any(challenge.is_active for challenge in challenges):
+            return
+        now = (await client.head()).timestamp
+        due = seat.actor.moves(claim, challenges, now)
+        try:
+            for move in (d.move for d in due):
+                await seat.sender.send(call_of(client.calls, move, bond_wei))
+        except RevertError:
+            due = []
+        if not due:
+            await asyncio.sleep(poll_s)

@@ -7,12 +7,11 @@ from functools import cache
 
 import numpy as np
 
-from oracle_node.chain.actions import ask, claim_answer, list_model
+from oracle_node.chain.actions import ask, claim_answer, least_policy, list_model
 from oracle_node.chain.client import OracleClient
 from oracle_node.chain.deploy import DEV_LIMITS, Deployment, deploy_oracle
 from oracle_node.chain.embedded import DevChain, Engine, open_dev_chain
 from oracle_node.chain.revert import RevertDecoder
-from oracle_node.chain.terms import least_policy
 from oracle_node.chain.transactions import Sender
 from oracle_node.chain.types import ClaimId, ListingId, Policy, RequestId, RequestOptions
 from oracle_node.game.knowledge import Knowledge
@@ -116,7 +115,7 @@ async def open_arena(engine: Engine, *, commit_reveal: bool = True) -> AsyncIter
         )
         client = await OracleClient.open(chain.web3, deployment.oracle)
         commitment = toy().model.commitment
-        policy = least_policy(DEV_LIMITS, commitment, min_fee=10**15, commit_reveal=commit_reveal)
+        policy = least_policy(DEV_LIMITS, commitment, min_fee_wei=10**15, commit_reveal=commit_reveal)
         listing_id = await list_model(client, client.sender(owner), commitment, policy)
         senders = [client.sender(account) for account in (requester, claimant, challenger, stranger)]
         yield Arena(chain, client, deployment, policy, listing_id, *senders)
