@@ -153,6 +153,7 @@ def largest_absolute(low: Lowering, x: Tensor, axes: Sequence[int] | None = None
 def quantise(low: Lowering, x: Tensor, limit: int, axes: Sequence[int] | None = None) -> Quantised:
     """x as integers up to `limit` relative to max |x| over the axes (None: over all); errs by half a step at most."""
     x = low.compact(x, operations=16)
+    x = x if axes is None else low.settled(x)
     scale = largest_absolute(low, x, axes)
     bound, signed = float(limit), low.interval(x).lo < 0
 

@@ -14,7 +14,7 @@ from oracle_node.importers.onnx.tensor import Tensor
 from oracle_node.tape.types import Array
 from oracle_node.tape.view import View
 
-_SCATTERED_BYTES = 4096
+_SCATTERED_BYTES = 16384
 """A grouped window that spans more than this with its channels innermost is laid out with them outermost."""
 
 
