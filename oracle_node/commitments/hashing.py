@@ -39,11 +39,11 @@ def zero_hash(height: int) -> bytes:
 
 
 def leaves(data: Buffer) -> bytes:
-    """Concatenated leaf hashes of the data's chunks, the last one padded; one zero chunk for no data."""
+    """Concatenated leaf hashes of the data's chunks, the last one padded; none for no data."""
     view = memoryview(data)
     whole = len(view) - len(view) % CHUNK_BYTES
     hashes = _each(_LEAF, view[:whole], CHUNK_BYTES)
-    return hashes if whole and whole == len(view) else hashes + leaf(pad_chunk(view[whole:]))
+    return hashes + leaf(pad_chunk(view[whole:])) if whole < len(view) else hashes
 
 
 def parents(level: Buffer) -> bytes:

@@ -95,6 +95,7 @@ def test_load_model__with_a_file_cut_grown_or_gone__is_refused(
     ("key", "value", "message"),
     [
         ("format", 2, "format"),
+        ("instructions", 5, "instructions, the manifest has 5"),
         ("model_id", "0x" + "00" * 32, "make up model"),
         ("output", 1, "make up model"),
         ("output", "1", "output"),

@@ -80,6 +80,13 @@ def test_solve__of_a_classifier__takes_one_pass() -> None:
     assert answer.seconds > 0
 
 
+def test_solve__of_an_answer_longer_than_claims_may_be__is_refused() -> None:
+    t = TapeBuilder(Source(DType.U8, 1, 9), Source(DType.U8, 1, 4))
+    model = Model.of(t.finish(t.input(SourceKind.REQUEST, (Affine.symbol(0),), 0, 5)), Card("echo"))
+    with pytest.raises(RequestRefusedError, match="output has 6, the model takes 1…4"):
+        solve(model, Reference(model.tape), bytes(6))
+
+
 def test_solve__of_a_request_that_is_not_ok__is_refused() -> None:
     model = classifier()
     with pytest.raises(RequestRefusedError, match="classes does not accept"):
