@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Compile contracts/src with the pinned solc-js into the artifacts that the package ships.
 
-Settings come from contracts/foundry.toml. src/ is compiled by itself, in one run, so that tests cannot change its
-bytecode; a second run compiles what the Python tests deploy. Needs node and `npm ci --prefix contracts`.
+Settings come from contracts/foundry.toml; files under a compilation restriction there are compiled in a run of their
+own. src/ is compiled by itself, so that tests cannot change its bytecode; a last run compiles what the Python tests
+deploy. Needs node and `npm ci --prefix contracts`.
 """
 
 import argparse
@@ -22,18 +23,33 @@ MAX_RUNTIME_BYTES = 24_576
 """EIP-170."""
 
 
-def compiler_settings() -> dict[str, Any]:
-    """solc's settings for the default profile of foundry.toml."""
-    profile = tomllib.loads((CONTRACTS / "foundry.toml").read_text())["profile"]["default"]
+def foundry_profile() -> dict[str, Any]:
+    """The default profile of foundry.toml."""
+    profile: dict[str, Any] = tomllib.loads((CONTRACTS / "foundry.toml").read_text())["profile"]["default"]
+    return profile
+
+
+def compiler_settings(optimizer_runs: int) -> dict[str, Any]:
+    """solc's settings for the default profile, at another number of optimizer runs."""
+    profile = foundry_profile()
     return {
         "evmVersion": profile["evm_version"],
         "viaIR": profile["via_ir"],
-        "optimizer": {"enabled": profile["optimizer"], "runs": profile["optimizer_runs"]},
+        "optimizer": {"enabled": profile["optimizer"], "runs": optimizer_runs},
         "metadata": {"bytecodeHash": profile["bytecode_hash"], "appendCBOR": profile["cbor_metadata"]},
     }
 
 
-def compile_sources(wanted: list[Path], others: list[Path]) -> dict[str, Any]:
+def runs_of(path: Path) -> int:
+    """The optimizer runs that foundry.toml asks for this source."""
+    profile = foundry_profile()
+    for restriction in profile.get("compilation_restrictions", []):
+        if path.relative_to(CONTRACTS).match(restriction["paths"]):
+            return int(restriction["optimizer_runs"])
+    return int(profile["optimizer_runs"])
+
+
+def compile_sources(wanted: list[Path], others: list[Path], settings: dict[str, Any]) -> dict[str, Any]:
     """solc's output for the wanted files, which may import the others; exits with its messages on an error."""
     names = {path: path.relative_to(CONTRACTS).as_posix() for path in [*wanted, *others]}
     outputs = [
@@ -46,7 +62,7 @@ def compile_sources(wanted: list[Path], others: list[Path]) -> dict[str, Any]:
         "language": "Solidity",
         "sources": {name: {"content": path.read_text()} for path, name in names.items()},
         "settings": {
-            **compiler_settings(),
+            **settings,
             "outputSelection": {names[path]: {"": ["ast"], "*": outputs} for path in wanted},
         },
     }
@@ -72,12 +88,13 @@ def deployable(output: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def build(wanted: list[Path], others: list[Path]) -> dict[str, str]:
+def build(wanted: list[Path], others: list[Path], optimizer_runs: int) -> dict[str, str]:
     """File name → content of the artifacts of all contracts in the wanted files."""
+    settings = compiler_settings(optimizer_runs)
     version = subprocess.run(
         [str(CONTRACTS / "script" / "solc"), "--version"], capture_output=True, text=True, check=True
     ).stdout
-    output = compile_sources(wanted, others)
+    output = compile_sources(wanted, others, settings)
     artifacts: dict[str, str] = {}
     for source, name in deployable(output):
         contract = output["contracts"][source][name]
@@ -95,7 +112,7 @@ def build(wanted: list[Path], others: list[Path]) -> dict[str, str]:
             "contractName": name,
             "sourceName": source,
             "compiler": version.split("Version: ")[1].strip(),
-            "settings": compiler_settings(),
+            "settings": settings,
             "abi": contract["abi"],
             "bytecode": contract["evm"]["bytecode"]["object"],
             "deployedBytecode": runtime["object"],
@@ -115,8 +132,13 @@ def main() -> None:
     check = parser.parse_args().check
     sources = sorted((CONTRACTS / "src").rglob("*.sol"))
     test_sources = [CONTRACTS / name for name in TEST_SOURCES]
-    current = {ARTIFACTS / name: text for name, text in build(sources, []).items()}
-    current |= {TEST_ARTIFACTS / name: text for name, text in build(test_sources, sources).items()}
+    current: dict[Path, str] = {}
+    for runs in sorted({runs_of(path) for path in sources}):
+        wanted = [path for path in sources if runs_of(path) == runs]
+        others = [path for path in sources if runs_of(path) != runs]
+        current |= {ARTIFACTS / name: text for name, text in build(wanted, others, runs).items()}
+    test_runs = runs_of(test_sources[0])
+    current |= {TEST_ARTIFACTS / name: text for name, text in build(test_sources, sources, test_runs).items()}
     there = {
         path: path.read_text() for folder in (ARTIFACTS, TEST_ARTIFACTS) for path in folder.glob("*.json")
     }
