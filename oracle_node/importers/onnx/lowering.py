@@ -58,7 +58,7 @@ class Lowering:
         tensors = [
             a if isinstance(a, Tensor) else Tensor.constant(np.asarray(a, _number_type(a))) for a in arguments
         ]
-        tensors = [self._expressed(t) for t in tensors]
+        tensors = [self.frozen(t) for t in tensors]
         if all(isinstance(t.expression, Immediate) for t in tensors):
             tensors[0] = self.materialise(tensors[0])
         while True:
@@ -82,7 +82,7 @@ class Lowering:
         if x.is_reshaped and max(a.size, c.size) > 1:
             x = self.settled(x)
         if x.is_constant:
-            x = self._expressed(x)
+            x = self.frozen(x)
         a, c = (
             v.reshape(()) if v.size == 1 else v.reshape((1,) * (x.rank - v.ndim) + v.shape) for v in (a, c)
         )
@@ -91,23 +91,19 @@ class Lowering:
 
     def rescaled(self, x: Tensor, scale: Array, factor: Tensor) -> Tensor:
         """x·(factor·scale), pending: `factor` is known only at run time, x has nothing pending."""
-        pending = Scaling(scale, np.zeros(()), self._aligned_to(self._expressed(factor), x.axes))
+        pending = Scaling(scale, np.zeros(()), self._aligned_to(self.frozen(factor), x.axes))
         return Tensor(x.shape, F32, None, x.expression, x.axes, pending)
-
-    def frozen(self, x: Tensor) -> Tensor:
-        """x with its pending scaling written into the expression; constants become leaves."""
-        return self._expressed(x)
 
     def settled(self, x: Tensor) -> Tensor:
         """x without anything pending that stands in the way of moving it: constants pass through."""
         if x.is_constant:
             return x
-        x = self._expressed(x)
+        x = self.frozen(x)
         return self.materialise(x) if x.is_reshaped else x
 
     def materialise(self, x: Tensor, order: Sequence[int] | None = None) -> Tensor:
         """x as one tensor of the tape, its axes in `order` in memory (outermost first; None: as its operands lie)."""
-        x = self._expressed(x)
+        x = self.frozen(x)
         if isinstance(x.expression, Immediate):
             return self.filled(np.asarray(x.expression.value, x.dtype), x.shape)
         if x.is_reshaped:
@@ -129,7 +125,7 @@ class Lowering:
             return x
         if x.scaling is None and isinstance(x.expression, Leaf):
             return x
-        x = self._expressed(x)
+        x = self.frozen(x)
         return self.materialise(x) if _operations(x.expression) > operations else x
 
     def only_view(self, x: Tensor) -> View:
@@ -140,12 +136,7 @@ class Lowering:
     def leaf(self, x: Tensor) -> Tensor:
         """x in the tape's memory, read through whatever view it has."""
         if x.data is not None:
-            view = (
-                self.b.const(np.ascontiguousarray(_narrow(x.data)))
-                if x.size > 1
-                else self.filled(x.data, x.shape)
-            )
-            return view if isinstance(view, Tensor) else Tensor.of_view(view, self.b.interval(view), x.dtype)
+            return self.constant(x.data) if x.size > 1 else self.filled(x.data, x.shape)
         x = self.settled(x)
         return x if isinstance(x.expression, Leaf) else self.materialise(x)
 
@@ -163,9 +154,10 @@ class Lowering:
         return [view if view.dtype is dtype else self.b.map(lambda v: v, view, dtype=dtype) for view in views]
 
     def interval(self, x: Tensor) -> Interval:
-        return self._expressed(x).expression.interval
+        return self.frozen(x).expression.interval
 
-    def _expressed(self, x: Tensor) -> Tensor:
+    def frozen(self, x: Tensor) -> Tensor:
+        """x as an expression with nothing to scale: pending scalings are written into it, constants become leaves."""
         if x.data is None and x.scaling is None:
             return x
         # one object a tensor: x·x is then seen as a square
@@ -174,19 +166,19 @@ class Lowering:
         return self._plain[id(x)][1]
 
     def constant(self, data: Array) -> Tensor:
+        """Constant data as a leaf, or as an immediate where it is a single number."""
         if data.dtype == np.float32 and not np.isfinite(data).all():
             raise ModelError("constant data is not finite")
-        logical = data.dtype
-        if data.dtype not in (np.float32, *(d.numpy for d in DType)) and data.dtype != np.bool_:
+        if data.dtype not in (np.bool_, *(dtype.numpy for dtype in DType)):
             raise ModelError(
-                f"constant data is {data.dtype}: only float32 and integers up to 64 bits are supported"
+                f"constant data is {data.dtype}: only float32 and integers up to 64 bits can be imported"
             )
         if data.size == 1:
             value = data.reshape(-1)[0]
-            number: Number = float(value) if logical == np.float32 else int(value)
-            return Tensor.of(Immediate(number), data.shape, logical)
+            number: Number = float(value) if data.dtype == np.float32 else int(value)
+            return Tensor.of(Immediate(number), data.shape, data.dtype)
         view = self.b.const(np.ascontiguousarray(_narrow(data)))
-        return Tensor.of_view(view, self.b.interval(view), logical)
+        return Tensor.of_view(view, self.b.interval(view), data.dtype)
 
     def _aligned(self, tensors: list[Tensor]) -> list[Tensor]:
         """The same tensors over one common list of axes; a pending reshape is kept where all can follow it."""
