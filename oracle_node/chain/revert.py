@@ -65,4 +65,9 @@ def _selector(entry: Mapping[str, Any]) -> bytes:
 
 
 def _show(value: Any) -> str:
-    return "0x" + value.hex() if isinstance(value, bytes) else str(value)
+    if not isinstance(value, bytes):
+        return str(value)
+    text = value.rstrip(b"\x00")  # a short string in a bytes32
+    if text and len(text) < len(value) and text.isascii() and text.decode().isprintable():
+        return text.decode()
+    return "0x" + value.hex()

@@ -21,6 +21,7 @@ from oracle_node.node.snapshot import Memory, Snapshot
 
 Decide = Callable[[Snapshot, Memory, MoneyConfig], list[Duty]]
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 120.0
+_LONGEST_WAIT_FOR_CHAIN_S = 15.0
 log = structlog.get_logger()
 
 
@@ -65,7 +66,7 @@ async def follow(
             pause_s = poll_s
         except TransientError as error:
             log.warning("chain_unavailable", reason=str(error), again_in_s=round(pause_s, 1))
-            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+            pause_s = min(pause_s * 2, max(_LONGEST_WAIT_FOR_CHAIN_S, poll_s))
         await _sleep_until(nudge, pause_s)
 
 

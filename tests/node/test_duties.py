@@ -1,0 +1,186 @@
+"""What a node decides to do, for hand-made snapshots; no chain, no clock."""
+
+from dataclasses import replace
+
+from oracle_node.chain.follow import Head
+from oracle_node.chain.types import (
+    ZERO_ADDRESS,
+    Address,
+    ChallengeKey,
+    ChallengeStatus,
+    ClaimId,
+    ClaimStatus,
+    ClaimView,
+    Listing,
+    ListingId,
+    Policy,
+    RequestId,
+    RequestStatus,
+    RequestView,
+)
+from oracle_node.config import MoneyConfig
+from oracle_node.game.state import ChallengeState, ClaimState
+from oracle_node.node import duties
+from oracle_node.node.duties import Duty
+from oracle_node.node.snapshot import ClaimFacts, Memory, RequestFacts, Snapshot
+
+ME, OTHER = Address("0x" + "aa" * 20), Address("0x" + "bb" * 20)
+MODEL = b"m" * 32
+REQUEST, CLAIM = RequestId(b"r" * 32), ClaimId(b"c" * 32)
+NOW = 1_000
+ANSWER = (b"answer", b"")
+MONEY = MoneyConfig()
+POLICY = Policy(100, 50, 50, 20, 10, 10, 5, True)
+
+
+def request(**changes: object) -> RequestFacts:
+    view = RequestView(
+        *(ListingId(b"l" * 32), OTHER, RequestStatus.OPEN, False, False, False),
+        *(NOW + 50, 0, 0, 5, 1, 0, ZERO_ADDRESS, bytes(32), bytes(32), ClaimId(bytes(32))),
+    )
+    return RequestFacts(REQUEST, replace(view, **changes), Listing(MODEL, POLICY, 1), b"input", b"")  # type: ignore[arg-type]
+
+
+def claim(
+    claimant: Address, status: ClaimStatus = ClaimStatus.PROPOSED, output: bytes = b"answer"
+) -> ClaimFacts:
+    view = ClaimView(
+        *(REQUEST, claimant, status, 1, 0, NOW + 20, 0, 1, 0), *(bytes(32), bytes(32), bytes(32), 0)
+    )
+    return ClaimFacts(CLAIM, view, ClaimState(CLAIM, claimant, status, NOW + 20), (), NOW + 20, output)
+
+
+def challenged(
+    facts: ClaimFacts, by: Address, status: ChallengeStatus = ChallengeStatus.ACTIVE
+) -> ClaimFacts:
+    return replace(facts, challenges=(ChallengeState(ChallengeKey(CLAIM, by, 0), status, NOW, 50, 50),))
+
+
+def snapshot(facts: RequestFacts, *claims: ClaimFacts, now: int = NOW, balance: int = 0) -> Snapshot:
+    return Snapshot(
+        Head(9, bytes(32), now),
+        ME,
+        balance,
+        {REQUEST: facts},
+        {c.claim_id: c for c in claims},
+        frozenset({MODEL}),
+    )
+
+
+def answering(seen: Snapshot, memory: Memory | None = None, money: MoneyConfig = MONEY) -> list[Duty]:
+    return duties.answering(seen, memory or Memory(), money)
+
+
+SOLVED = Memory(answers={REQUEST: ANSWER})
+
+
+def test_answering__open_request__solved_then_claimed_then_revealed() -> None:
+    assert answering(snapshot(request())) == [duties.Solve(REQUEST)]
+    assert answering(snapshot(request()), SOLVED) == [duties.Claim(REQUEST)]
+    committed = claim(ME, ClaimStatus.COMMITTED)
+    assert answering(snapshot(request(), committed), SOLVED) == [duties.RevealClaim(CLAIM)]
+    assert answering(snapshot(request(), claim(ME)), SOLVED) == []
+
+
+def test_answering__reveal_too_late__not_sent() -> None:
+    committed = claim(ME, ClaimStatus.COMMITTED)
+    assert answering(snapshot(request(), committed, now=NOW + 20), SOLVED) == [duties.RevealClaim(CLAIM)]
+    assert answering(snapshot(request(), committed, now=NOW + 21), SOLVED) == []
+
+
+def test_answering__commitment_whose_salt_is_unknown__not_revealed() -> None:
+    assert answering(snapshot(request(), claim(ME, ClaimStatus.COMMITTED))) == []
+
+
+def test_answering__deadline__inclusive() -> None:
+    assert answering(snapshot(request(), now=NOW + 50)) == [duties.Solve(REQUEST)]
+    assert answering(snapshot(request(), now=NOW + 51)) == []
+
+
+def test_answering__unverified_refused_or_unpaid__left_alone() -> None:
+    foreign = replace(snapshot(request()), models=frozenset({b"x" * 32}))
+    assert answering(foreign) == []
+    assert answering(snapshot(request()), Memory(refused=frozenset({REQUEST}))) == []
+    assert answering(snapshot(request()), money=MoneyConfig(min_fee_wei=6)) == []
+    assert answering(snapshot(request()), money=MoneyConfig(max_claim_bond_wei=9)) == []
+
+
+def test_answering__somebody_said_it__only_a_different_answer_is_claimed() -> None:
+    assert answering(snapshot(request(), claim(OTHER)), SOLVED) == []
+    assert answering(snapshot(request(), claim(OTHER, output=b"other")), SOLVED) == [duties.Claim(REQUEST)]
+    assert answering(snapshot(request(), claim(OTHER, ClaimStatus.REFUTED)), SOLVED) == [
+        duties.Claim(REQUEST)
+    ]
+    assert answering(snapshot(request(), claim(OTHER)), Memory(verdicts={CLAIM: True})) == []
+
+
+def test_settling__final_time__inclusive() -> None:
+    seen = snapshot(request(), claim(ME), now=NOW + 19)
+    assert duties.settling(seen, Memory(), MONEY) == []
+    seen = snapshot(request(), claim(ME), now=NOW + 20)
+    assert duties.settling(seen, Memory(), MONEY) == [duties.Finalize(CLAIM)]
+    seen = snapshot(request(), claim(OTHER), now=NOW + 20)
+    assert duties.settling(seen, Memory(), MONEY) == []
+
+
+def test_settling__our_answer_with_a_callback__delivered_once() -> None:
+    answered = request(status=RequestStatus.ANSWERED, answer=CLAIM, callback=OTHER)
+    ours = claim(ME, ClaimStatus.FINALIZED)
+    assert duties.settling(snapshot(answered, ours), Memory(), MONEY) == [duties.Deliver(REQUEST)]
+    failed = replace(answered, final_deliveries=1)
+    assert duties.settling(snapshot(failed, ours), Memory(), MONEY) == []
+    theirs = claim(OTHER, ClaimStatus.FINALIZED)
+    assert duties.settling(snapshot(answered, theirs), Memory(), MONEY) == []
+
+
+def test_settling__challenge_that_outlived_our_claim__closed() -> None:
+    final = challenged(claim(ME, ClaimStatus.FINALIZED), OTHER)
+    key = ChallengeKey(CLAIM, OTHER, 0)
+    assert duties.settling(snapshot(request(), final), Memory(), MONEY) == [duties.Close(key)]
+    settled = challenged(claim(ME, ClaimStatus.FINALIZED), OTHER, ChallengeStatus.LOST)
+    assert duties.settling(snapshot(request(), settled), Memory(), MONEY) == []
+
+
+def test_settling__balance_above_the_mark__withdrawn() -> None:
+    rich = snapshot(request(), balance=11)
+    assert duties.settling(rich, Memory(), MONEY) == []
+    assert duties.settling(rich, Memory(), MoneyConfig(withdraw_above_wei=10)) == [duties.Withdraw(ME)]
+
+
+def test_defending__active_challenge_of_our_claim__played() -> None:
+    assert duties.defending(snapshot(request(), claim(ME)), Memory(), MONEY) == []
+    ours = challenged(claim(ME), OTHER)
+    assert duties.defending(snapshot(request(), ours), Memory(), MONEY) == [duties.Defend(CLAIM)]
+    assert duties.defending(snapshot(request(), ours), Memory(abandoned=frozenset({CLAIM})), MONEY) == []
+    assert duties.defending(snapshot(request(), challenged(claim(OTHER), ME)), Memory(), MONEY) == []
+
+
+def test_watching__claim_of_another__judged_once_while_it_can_be_challenged() -> None:
+    seen = snapshot(request(), claim(OTHER))
+    assert duties.watching(seen, Memory(), MONEY) == [duties.Judge(CLAIM)]
+    assert duties.watching(seen, Memory(verdicts={CLAIM: False}), MONEY) == []
+    assert duties.watching(snapshot(request(), claim(OTHER), now=NOW + 21), Memory(), MONEY) == []
+    assert duties.watching(snapshot(request(), claim(ME)), Memory(), MONEY) == []
+    assert duties.watching(replace(seen, models=frozenset()), Memory(), MONEY) == []
+
+
+WRONG = Memory(verdicts={CLAIM: False})
+
+
+def test_challenging__wrong_claim__opened_even_beside_others() -> None:
+    assert duties.challenging(snapshot(request(), claim(OTHER)), WRONG, MONEY) == [duties.Challenge(CLAIM)]
+    beside = challenged(claim(OTHER), Address("0x" + "cc" * 20))
+    assert duties.challenging(snapshot(request(), beside), WRONG, MONEY) == [duties.Challenge(CLAIM)]
+    assert duties.challenging(snapshot(request(), claim(OTHER)), Memory(verdicts={CLAIM: True}), MONEY) == []
+    assert duties.challenging(snapshot(request(), claim(OTHER), now=NOW + 21), WRONG, MONEY) == []
+    poor = MoneyConfig(max_challenge_bond_wei=9)
+    assert duties.challenging(snapshot(request(), claim(OTHER)), WRONG, poor) == []
+
+
+def test_challenging__our_open_challenge__played_after_a_restart_without_a_verdict() -> None:
+    playing = challenged(claim(OTHER), ME)
+    assert duties.challenging(snapshot(request(), playing, now=NOW + 40), Memory(), MONEY) == [
+        duties.Challenge(CLAIM)
+    ]
+    over = challenged(claim(OTHER), ME, ChallengeStatus.WON)
+    assert duties.challenging(snapshot(request(), over, now=NOW + 40), WRONG, MONEY) == []
