@@ -50,6 +50,14 @@ class MerkleTree:
         return tuple(self.node(level, position >> level ^ 1) for level in range(self.depth))
 
 
+def root_over(level: bytes, height: int, top: int) -> bytes:
+    """Root at height `top` over concatenated nodes of one height; missing ones are missing subtrees."""
+    for below in range(height, top):
+        odd = len(level) // HASH_BYTES % 2
+        level = parents(level + zero_hash(below) if odd else level)
+    return level
+
+
 def fold(hashes: Sequence[bytes]) -> bytes:
     """Root over a power of two of hashes."""
     level = list(hashes)

@@ -2,8 +2,12 @@
 
 import numpy as np
 
+from oracle_node.commitments.cores import SEGMENT_BYTES, SEGMENT_HEIGHT, segment_roots
 from oracle_node.commitments.hashing import CHUNK_BYTES, Buffer, leaves, pad_chunk, tensor_hash
-from oracle_node.commitments.merkle import MerkleTree
+from oracle_node.commitments.merkle import MerkleTree, depth, root_over
+
+LARGE_BYTES = 8 * SEGMENT_BYTES
+"""From here on worker processes are worth their start."""
 
 
 def chunk_count(byte_length: int) -> int:
@@ -20,8 +24,15 @@ def tensor_bytes(tensor: "np.ndarray | Buffer") -> memoryview:
 
 
 def tensor_root(tensor: "np.ndarray | Buffer") -> bytes:
-    """Root of one tensor; nothing of the tree is kept."""
-    return TensorTree(tensor).root
+    """Root of one tensor; nothing of the tree is kept. Large tensors are hashed on all cores."""
+    data = tensor_bytes(tensor)
+    if len(data) < LARGE_BYTES:
+        return TensorTree(data).root
+    whole = len(data) - len(data) % SEGMENT_BYTES
+    segments = segment_roots(data[:whole])
+    if whole < len(data):
+        segments += root_over(leaves(data[whole:]), 0, SEGMENT_HEIGHT)
+    return tensor_hash(len(data), root_over(segments, SEGMENT_HEIGHT, depth(chunk_count(len(data)))))
 
 
 class TensorTree:

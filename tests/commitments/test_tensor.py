@@ -1,5 +1,6 @@
 """Tensor roots: chunking, padding and lengths."""
 
+import os
 from hashlib import sha256
 from time import perf_counter
 
@@ -8,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oracle_node.commitments import cores
+from oracle_node.commitments.cores import SEGMENT_BYTES
 from oracle_node.commitments.hashing import leaf, leaves
 from oracle_node.commitments.merkle import MerkleTree, fold_path
-from oracle_node.commitments.tensor import TensorTree, chunk_count, tensor_root
+from oracle_node.commitments.tensor import LARGE_BYTES, TensorTree, chunk_count, tensor_root
 
 
 def plain_root(data: bytes) -> bytes:
@@ -68,3 +71,15 @@ def test_leaf_trees__on_one_core__hash_at_six_tenths_of_bare_hashlib() -> None:
 
     rounds = [(seconds(bare), seconds(lambda: MerkleTree(leaves(data)))) for _ in range(5)]
     assert min(b for b, _ in rounds) / min(t for _, t in rounds) >= 0.6
+
+
+@pytest.mark.parametrize("length", [LARGE_BYTES, LARGE_BYTES + 1, LARGE_BYTES + SEGMENT_BYTES // 2, 70 * SEGMENT_BYTES])
+def test_tensor_root__of_a_large_tensor__equals_the_tree_on_any_number_of_cores(length: int) -> None:
+    data = np.resize(np.arange(251, dtype=np.uint8), length)
+    expected = TensorTree(data).root
+    assert tensor_root(data) == expected
+    for pool in cores._pools:
+        for requests, _ in pool._workers:
+            os.close(requests)
+    assert tensor_root(data) == expected, "after its workers have gone"
+    cores._pools.clear()
