@@ -16,6 +16,7 @@ from oracle_node.errors import ConfigError, TransientError
 Web3 = AsyncWeb3[AsyncHTTPProvider]
 T = TypeVar("T")
 _TIMEOUT_S = 30.0
+_POOR = ("insufficient funds", "cannot afford")
 
 
 class RefusedError(TransientError):
@@ -43,7 +44,12 @@ async def translated(decoder: RevertDecoder, action: str) -> AsyncIterator[None]
     except ContractLogicError as error:
         raise decoder.decode(error.data, action, error.message) from error
     except Web3RPCError as error:
-        raise RefusedError(f"{action}: the RPC refused: {_reason(error)}") from error
+        reason = _reason(error)
+        if any(hint in reason.lower() for hint in _POOR):
+            raise ConfigError(
+                f"{action}: the account cannot pay for it ({reason}); send it some ether"
+            ) from error
+        raise RefusedError(f"{action}: the RPC refused: {reason}") from error
     except TimeExhausted as error:
         raise TransientError(f"{action}: {error}") from error
     except (TimeoutError, aiohttp.ClientError, OSError) as error:

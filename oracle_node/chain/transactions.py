@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from eth_account.signers.local import LocalAccount
 from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
 from hexbytes import HexBytes
 from web3.exceptions import TransactionNotFound
 from web3.types import LogReceipt, TxParams, TxReceipt, Wei
@@ -16,13 +17,12 @@ from web3.types import LogReceipt, TxParams, TxReceipt, Wei
 from oracle_node.chain.journal import Call, Journal, NoJournal, SignedIntent
 from oracle_node.chain.revert import RevertDecoder
 from oracle_node.chain.rpc import RefusedError, Web3, patiently, translated
-from oracle_node.errors import ConfigError, TransientError
+from oracle_node.errors import OracleError, TransientError
 
 T = TypeVar("T")
 _BUMP_PERCENT = 25
 """How much a replacement pays more; nodes refuse less than 10 or 12.5 percent."""
 _GAS_MARGIN_PERCENT = 20
-_POOR = ("insufficient funds", "sender does not have enough", "cannot afford")
 _KNOWN = ("already known", "already imported", "known transaction")
 _NONCE_USED = ("nonce too low", "nonce is too low", "invalid transaction nonce")
 
@@ -47,6 +47,10 @@ class FeePolicy:
     poll_s: float = 0.05
     replace_after_s: float = 60.0
     retry_within_s: float = 30.0
+
+
+class NonceUsedError(OracleError):
+    """The account has spent this nonce on another transaction."""
 
 
 class Sender:
@@ -74,7 +78,8 @@ class Sender:
     async def send(self, call: Call) -> Receipt:
         """Simulate, estimate, sign, send and wait until mined.
 
-        RevertError where the contract refuses, in simulation or on chain; TransientError where the RPC stays away.
+        RevertError where the contract refuses, in simulation or on chain; ConfigError where the account cannot pay;
+        TransientError where the RPC stays away, or another program uses the same key.
         """
         async with self._lock:
             gas = await self._retry(lambda: self._simulate(call))
@@ -83,14 +88,23 @@ class Sender:
             nonce = int(transaction["nonce"])
             self._in_flight.add(nonce)
             try:
-                first_hash = await self._sign_and_broadcast(intent, transaction, call.label)
-            except BaseException:
+                raw = self._sign(intent, transaction)
+                await self._retry(lambda: self._broadcast(raw, call.label))
+            except BaseException as error:
                 self._in_flight.discard(nonce)
+                if isinstance(error, NonceUsedError):
+                    raise self._give_up(intent, call, nonce) from error
                 raise
         try:
-            return await self._follow(intent, transaction, first_hash, call)
+            return await self._follow(intent, transaction, raw, call)
         finally:
             self._in_flight.discard(nonce)
+
+    def _give_up(self, intent: int, call: Call, nonce: int) -> TransientError:
+        self._journal.settle(intent, "abandoned")
+        return TransientError(
+            f"{call.label}: nonce {nonce} went to another transaction; does another program use the key?"
+        )
 
     async def simulate(self, call: Call) -> int:
         """The gas the call would be given; RevertError where it would be refused. Sends nothing."""
@@ -159,18 +173,12 @@ class Sender:
             del transaction["to"]
         return transaction
 
-    async def _sign_and_broadcast(self, intent: int, transaction: dict[str, Any], label: str) -> bytes:
+    def _sign(self, intent: int, transaction: dict[str, Any]) -> bytes:
         signed = self._account.sign_transaction(transaction)
-        transaction_hash, raw = bytes(signed.hash), bytes(signed.raw_transaction)
+        raw = bytes(signed.raw_transaction)
         # SAFETY: stored before it is sent, so that a crash in between can only rebroadcast, never send twice.
-        self._journal.sign(intent, int(transaction["nonce"]), transaction_hash, raw)
-        try:
-            await self._retry(lambda: self._broadcast(raw, label))
-        except NonceUsedError:
-            if await self._receipt(transaction_hash, label) is None:
-                self._journal.settle(intent, "abandoned")
-                raise
-        return transaction_hash
+        self._journal.sign(intent, int(transaction["nonce"]), bytes(signed.hash), raw)
+        return raw
 
     async def _broadcast(self, raw: bytes, label: str) -> None:
         try:
@@ -180,42 +188,54 @@ class Sender:
             text = str(error).lower()
             if any(hint in text for hint in _NONCE_USED):
                 raise NonceUsedError(str(error)) from error
-            if any(hint in text for hint in _POOR):
-                raise ConfigError(f"{label}: {self.address} cannot pay for it; send it some ether") from error
             if not any(hint in text for hint in _KNOWN):
                 raise
 
-    async def _follow(
-        self, intent: int, transaction: dict[str, Any], first_hash: bytes, call: Call
-    ) -> Receipt:
-        hashes = [first_hash]
+    async def _follow(self, intent: int, transaction: dict[str, Any], raw: bytes, call: Call) -> Receipt:
+        hashes = [keccak(raw)]
         while (receipt := await self._await_receipt(hashes, call.label)) is None:
-            for key in ("maxFeePerGas", "maxPriorityFeePerGas"):
-                transaction[key] = transaction[key] * (100 + _BUMP_PERCENT) // 100 + 1
-            if transaction["maxFeePerGas"] <= self._fees.max_fee_per_gas_wei:
-                hashes.append(await self._sign_and_broadcast(intent, transaction, call.label))
+            if self._bump(transaction):
+                raw = self._sign(intent, transaction)
+                hashes.append(keccak(raw))
+            try:
+                await self._retry(partial(self._broadcast, raw, call.label))
+            except NonceUsedError as error:
+                receipt = await self._any_receipt(hashes, call.label)
+                if receipt is None:
+                    raise self._give_up(intent, call, int(transaction["nonce"])) from error
+                break
         if not receipt["status"]:
             self._journal.settle(intent, "reverted")
             raise await self._explain(receipt, call)
         self._journal.settle(intent, "mined")
-        return Receipt(
-            bytes(receipt["transactionHash"]),
-            receipt["blockNumber"],
-            receipt["gasUsed"],
-            receipt["gasUsed"] * receipt["effectiveGasPrice"],
-            receipt["contractAddress"],
-            tuple(receipt["logs"]),
-        )
+        return _receipt_of(receipt)
+
+    def _bump(self, transaction: dict[str, Any]) -> bool:
+        """Raise both fees for a replacement; False, and nothing changed, where that would go over the cap."""
+        raised = {
+            key: transaction[key] * (100 + _BUMP_PERCENT) // 100 + 1
+            for key in ("maxFeePerGas", "maxPriorityFeePerGas")
+        }
+        if raised["maxFeePerGas"] > self._fees.max_fee_per_gas_wei:
+            return False
+        transaction |= raised
+        return True
 
     async def _await_receipt(self, hashes: list[bytes], label: str) -> TxReceipt | None:
         """The receipt of whichever replacement was mined; None after `replace_after_s`."""
         deadline = time.monotonic() + self._fees.replace_after_s
         while time.monotonic() < deadline:
-            for transaction_hash in reversed(hashes):
-                receipt = await self._retry(partial(self._receipt, transaction_hash, label))
-                if receipt is not None:
-                    return receipt
+            receipt = await self._any_receipt(hashes, label)
+            if receipt is not None:
+                return receipt
             await asyncio.sleep(self._fees.poll_s)
+        return None
+
+    async def _any_receipt(self, hashes: list[bytes], label: str) -> TxReceipt | None:
+        for transaction_hash in reversed(hashes):
+            receipt = await self._retry(partial(self._receipt, transaction_hash, label))
+            if receipt is not None:
+                return receipt
         return None
 
     async def _receipt(self, transaction_hash: bytes, label: str) -> TxReceipt | None:
@@ -238,5 +258,12 @@ class Sender:
         return await patiently(call, within_s=self._fees.retry_within_s)
 
 
-class NonceUsedError(Exception):
-    """The account has spent this nonce already."""
+def _receipt_of(receipt: TxReceipt) -> Receipt:
+    return Receipt(
+        bytes(receipt["transactionHash"]),
+        receipt["blockNumber"],
+        receipt["gasUsed"],
+        receipt["gasUsed"] * receipt["effectiveGasPrice"],
+        receipt["contractAddress"],
+        tuple(receipt["logs"]),
+    )

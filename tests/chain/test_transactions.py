@@ -4,14 +4,16 @@ import asyncio
 
 import pytest
 from eth_abi.abi import encode
+from eth_account import Account
 from eth_utils.crypto import keccak
+from web3.types import RPCEndpoint
 
 from oracle_node.chain.embedded import DevChain
 from oracle_node.chain.journal import Call, NoJournal, SignedIntent
 from oracle_node.chain.revert import RevertDecoder, RevertError
 from oracle_node.chain.rpc import connect
 from oracle_node.chain.transactions import FeePolicy, Sender
-from oracle_node.errors import TransientError
+from oracle_node.errors import ConfigError, TransientError
 
 
 class CrashError(Exception):
@@ -92,6 +94,61 @@ async def test_resume__nonce_spent_elsewhere__abandoned(
     journal.crash_after_sign = False
     await Sender(chain.web3, key, decoder, journal).resume()
     assert journal.settled == ["abandoned"]
+
+
+async def test_send__account_without_money__one_clear_line(
+    chain: DevChain, decoder: RevertDecoder, echo: str
+) -> None:
+    pauper = Account.from_key(b"\x09" * 32)
+    with pytest.raises(ConfigError, match=r"echo: the account cannot pay for it .*send it some ether"):
+        await Sender(chain.web3, pauper, decoder).send(Call(echo, b"", label="echo"))
+
+
+async def test_send__not_mined_for_long__replaced_with_more_fee(
+    chain: DevChain, decoder: RevertDecoder, echo: str
+) -> None:
+    if chain.engine != "anvil":
+        pytest.skip("py-evm mines every transaction at once")
+    await chain.web3.provider.make_request(RPCEndpoint("evm_setAutomine"), [False])
+    journal = MemoryJournal()
+    fees = FeePolicy(replace_after_s=0.2, poll_s=0.02)
+    sender = Sender(chain.web3, chain.accounts[1], decoder, journal, fees)
+    sending = [asyncio.create_task(sender.send(Call(echo, b"", label=f"echo {n}"))) for n in range(2)]
+    while len(journal.signed) < 5:
+        await asyncio.sleep(0.02)
+    await chain.mine()
+    receipts = await asyncio.gather(*sending)
+    assert {r.transaction_hash for r in receipts} <= {signed.transaction_hash for signed in journal.signed}
+    assert sorted({signed.nonce for signed in journal.signed}) == [0, 1]
+    assert journal.settled == ["mined", "mined"]
+
+
+async def test_send__key_used_by_another_program__says_so(
+    chain: DevChain, decoder: RevertDecoder, echo: str
+) -> None:
+    if chain.engine != "anvil":
+        pytest.skip("py-evm mines every transaction at once")
+    await chain.web3.provider.make_request(RPCEndpoint("evm_setAutomine"), [False])
+    fees = FeePolicy(replace_after_s=0.2, poll_s=0.02, max_fee_per_gas_wei=3 * 10**9)
+    here = asyncio.create_task(
+        Sender(chain.web3, chain.accounts[1], decoder, fees=fees).send(Call(echo, b""))
+    )
+    await asyncio.sleep(0.1)
+    transaction = {
+        "type": 2,
+        "chainId": 31337,
+        "nonce": 0,
+        "to": echo,
+        "gas": 60_000,
+        "value": 0,
+        "data": "0x",
+    }
+    transaction |= {"maxFeePerGas": 10**11, "maxPriorityFeePerGas": 10**10}
+    raw = chain.accounts[1].sign_transaction(transaction).raw_transaction
+    await chain.web3.eth.send_raw_transaction(raw)
+    await chain.mine()
+    with pytest.raises(TransientError, match="nonce 0 went to another transaction"):
+        await here
 
 
 async def test_send__no_rpc__one_clear_line(chain: DevChain, decoder: RevertDecoder) -> None:
