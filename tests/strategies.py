@@ -32,8 +32,48 @@ from oracle_node.tape.scalar import SIGNATURES, Op, Program, ScalarOp
 from oracle_node.tape.types import DType
 
 STEP_BOUND = 1 << 24
-_INTEGERS = (0, 1, -1, 2, 3, 5, 7, 63, 64, 127, 128, 129, 255, 8191, -8192, 1 << 24, (1 << 24) + 1, 1 << 31, -(1 << 31), 1 << 53, (1 << 62))
-_FLOATS = (0.0, -0.0, 0.5, -0.5, 1.0, -1.0, 1.5, 2.5, 1e-40, -1e-45, 1e-3, 3.0, 127.0, 8191.0, 16777216.0, 1e10, -1e20)
+_INTEGERS = (
+    0,
+    1,
+    -1,
+    2,
+    3,
+    5,
+    7,
+    63,
+    64,
+    127,
+    128,
+    129,
+    255,
+    8191,
+    -8192,
+    1 << 24,
+    (1 << 24) + 1,
+    1 << 31,
+    -(1 << 31),
+    1 << 53,
+    (1 << 62),
+)
+_FLOATS = (
+    0.0,
+    -0.0,
+    0.5,
+    -0.5,
+    1.0,
+    -1.0,
+    1.5,
+    2.5,
+    1e-40,
+    -1e-45,
+    1e-3,
+    3.0,
+    127.0,
+    8191.0,
+    16777216.0,
+    1e10,
+    -1e20,
+)
 _N = Affine.symbol(0)
 
 
@@ -49,13 +89,19 @@ class Case:
 def values(rng: Random, dtype: DType, count: int) -> np.ndarray:
     """Adversarial data: extremes, zeros of both signs, subnormals, ties; for f32 also NaN and infinities."""
     if dtype is DType.F32:
-        special = np.array([0, -0.0, 0.5, -0.5, 1.5, 2.5, 1e-45, -1e-40, 3e38, -3e38, np.nan, np.inf, -np.inf], np.float32)
-        drawn = [special[rng.randrange(len(special))] if rng.random() < 0.4 else rng.uniform(-300, 300) for _ in range(count)]
+        special = np.array(
+            [0, -0.0, 0.5, -0.5, 1.5, 2.5, 1e-45, -1e-40, 3e38, -3e38, np.nan, np.inf, -np.inf], np.float32
+        )
+        drawn = [
+            special[rng.randrange(len(special))] if rng.random() < 0.4 else rng.uniform(-300, 300)
+            for _ in range(count)
+        ]
         return np.array(drawn, np.float32)
     low, high = dtype.bounds
     edges = [low, low + 1, high, high - 1, 0, 1, 127, 64]
     return np.array(
-        [rng.choice(edges) if rng.random() < 0.4 else rng.randint(low, high) for _ in range(count)], dtype.numpy
+        [rng.choice(edges) if rng.random() < 0.4 else rng.randint(low, high) for _ in range(count)],
+        dtype.numpy,
     )
 
 
@@ -105,7 +151,17 @@ class Grower:
         self.offer(self.input)
         for ref in range(len(self.weights)):
             self.offer(lambda ref=ref: self.constant(ref))  # type: ignore[misc]
-        kinds = [self.map, self.map, self.map, self.matmul, self.matmul, self.reduce, self.reduce, self.gather, self.concat]
+        kinds = [
+            self.map,
+            self.map,
+            self.map,
+            self.matmul,
+            self.matmul,
+            self.reduce,
+            self.reduce,
+            self.gather,
+            self.concat,
+        ]
         for _ in range(instructions * 4):
             if len(self.instructions) >= instructions + 1 + len(self.weights):
                 break
@@ -131,7 +187,9 @@ class Grower:
     # Views.
 
     def shape(self, axes: int) -> tuple[Affine, ...]:
-        return tuple(self.rng.choice([Affine(1), Affine(2), Affine(3), Affine(4), Affine(6), _N]) for _ in range(axes))
+        return tuple(
+            self.rng.choice([Affine(1), Affine(2), Affine(3), Affine(4), Affine(6), _N]) for _ in range(axes)
+        )
 
     def pick(self, accept: Callable[[Instruction], bool] = lambda _: True) -> int | None:
         refs = [ref for ref, instruction in enumerate(self.instructions) if accept(instruction)]
@@ -143,8 +201,11 @@ class Grower:
         sizes = [d.at(self.symbols) for d in shape]
         count = source.count(self.symbols)
         strides = self._strides(source, shape)
-        reach = lambda sign: sum(sign * s.at(self.symbols) * (n - 1) for s, n in zip(strides, sizes, strict=True)  # noqa: E731
-                                 if sign * s.at(self.symbols) > 0)
+        reach = lambda sign: sum(
+            sign * s.at(self.symbols) * (n - 1)
+            for s, n in zip(strides, sizes, strict=True)  # noqa: E731
+            if sign * s.at(self.symbols) > 0
+        )
         for axis in self.rng.sample(range(len(strides)), len(strides)):
             if reach(1) + reach(-1) >= count:
                 strides[axis] = Affine(0)
@@ -224,7 +285,9 @@ class Grower:
         if self.rng.random() < 0.6:
             row = _silenced(row, 0)
         count = self.instructions[table].count(self.symbols)
-        stride = self.rng.choice([0, 1, 2, *_contiguous([d.at(self.symbols) for d in self.instructions[table].shape])])
+        stride = self.rng.choice(
+            [0, 1, 2, *_contiguous([d.at(self.symbols) for d in self.instructions[table].shape])]
+        )
         rows = Rows(Affine(stride), Affine(self.rng.randint(1, max(1, count // max(stride, 1)))))
         return Instruction(Opcode.GATHER, self.instructions[table].dtype, shape, (position, row), tail=rows)
 
@@ -233,13 +296,16 @@ class Grower:
         if first is None:
             return None
         dtype = self.instructions[first].dtype
-        refs = [first] + [self.pick(lambda i: i.dtype is dtype) or first for _ in range(self.rng.randint(0, 2))]
+        refs = [first] + [
+            self.pick(lambda i: i.dtype is dtype) or first for _ in range(self.rng.randint(0, 2))
+        ]
         shape = list(self.shape(self.rng.randint(1, 3)))
         axis = self.rng.randrange(len(shape))
         extents = tuple(self.rng.choice([Affine(0), Affine(1), Affine(2), _N]) for _ in refs)
         shape[axis] = sum(extents, Affine(0))
         operands = tuple(
-            self.view(ref, (*shape[:axis], extent, *shape[axis + 1 :])) for ref, extent in zip(refs, extents, strict=True)
+            self.view(ref, (*shape[:axis], extent, *shape[axis + 1 :]))
+            for ref, extent in zip(refs, extents, strict=True)
         )
         return Instruction(Opcode.CONCAT, dtype, tuple(shape), operands, tail=Parts(axis, extents))
 
@@ -315,7 +381,13 @@ class _ProgramBuilder:
         return Program(tuple(self.ops)), dtype
 
 
-_SAFE = {Op.IDIV: (1, 1000), Op.FDIV: (0.25, 1000.0), Op.ISHR: (0, 63), Op.FPOW2: (-126, 127), Op.FSQRT: (0.0, 1e30)}
+_SAFE = {
+    Op.IDIV: (1, 1000),
+    Op.FDIV: (0.25, 1000.0),
+    Op.ISHR: (0, 63),
+    Op.FPOW2: (-126, 127),
+    Op.FSQRT: (0.0, 1e30),
+}
 
 
 def _contiguous(shape: Sequence[int]) -> list[int]:

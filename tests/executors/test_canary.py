@@ -28,7 +28,8 @@ def _expected() -> dict[str, np.ndarray]:
     left, right = canary.extreme_rows(67, 1031, 0, 128, 1), canary.extreme_rows(65, 1031, -127, 127, 2)
     return {
         **floats,
-        "digit product": (left @ right.T).astype(np.int32),
+        "digit product": np.concatenate([left @ right.T, (left - 64) @ right.T]).astype(np.int32),
+        "convolution": _convolution().astype(np.float32),
         "f32 product": _product((1 << 24) - 1).astype(np.float32),
         "f64 product": _product((1 << 53) - 1).astype(np.float64),
         "digits": np.concatenate([high + 64, q - 128 * high + 64]).astype(np.uint8),
@@ -41,6 +42,13 @@ def _expected() -> dict[str, np.ndarray]:
         "i32 to f32": (canary.scramble(4099, 32, 10).astype(np.int64) - (1 << 31)).astype(np.float32),
         "integer division": quotients,
     }
+
+
+def _convolution() -> np.ndarray:
+    image = canary.extreme_rows(2 * 5 * 19, 23, -127, 127, 13).reshape(2, 5, 19, 23)
+    kernel = canary.extreme_rows(7 * 5, 9, -2900, 2900, 14).reshape(7, 5, 3, 3)
+    windows = np.lib.stride_tricks.sliding_window_view(image, (3, 3), axis=(2, 3))
+    return np.einsum("ncxyhw,fchw->nfxy", windows, kernel)
 
 
 def _product(largest: int) -> np.ndarray:

@@ -2,7 +2,14 @@
 
 import numpy as np
 
-from oracle_node.executors.onnx.digits import ACTIVATION_LIMIT, WEIGHT_LIMIT, Digits, activation_digits, split_activations, weight_digits
+from oracle_node.executors.onnx.digits import (
+    ACTIVATION_LIMIT,
+    WEIGHT_LIMIT,
+    Digits,
+    activation_digits,
+    split_activations,
+    weight_digits,
+)
 from oracle_node.executors.onnx.graph import Elem, Value
 from oracle_node.executors.onnx.matrices import Matrices
 from oracle_node.executors.onnx.tensors import EXACT
@@ -24,7 +31,10 @@ def multiply_digits(matrices: Matrices) -> Value | None:
     if parts is None or _float_is_cheaper(matrices, digits, len(parts)):
         return None
     tensors, ref = matrices.context.tensors, matrices.product.left.ref
-    rows = matrices.left_planes(tensors.derived(ref, digits, lambda: split_activations(matrices.context, ref, digits)))
+    planes = tensors.derived(
+        ref, ("planes", digits), lambda: split_activations(matrices.context, ref, digits)
+    )
+    rows = matrices.left_planes(planes)
     elem = _carrier(matrices, parts)
     total: Value | None = None
     for scale, part in parts:
@@ -56,12 +66,15 @@ def _multiply(matrices: Matrices, rows: Value, weights: np.ndarray, digits: Digi
     """One digit of the weights with all digits of the activations, put together in a carrier."""
     graph, planes = matrices.context.graph, len(digits.scales)
     shape = matrices.stack(planes * matrices.rows, matrices.columns)
-    sums = graph.op("MatMulInteger", [rows, graph.constant(weights)], Elem.I32, shape)
+    operands = [rows, graph.constant(weights)]
+    if digits.shift:
+        operands.append(graph.scalar(digits.shift, Elem.U8))
+    sums = graph.op("MatMulInteger", operands, Elem.I32, shape)
     largest = int(matrices.context.tensor(matrices.product.left).interval.magnitude)
     narrow = largest * matrices.largest_column_sum(weights) <= EXACT[Elem.I32]
     inner = Elem.I32 if narrow else elem
     value = _join_planes(matrices, graph.cast(sums, inner), digits)
-    if digits.correction:
+    if digits.zero:
         correction = matrices.context.tensors.constants.get(
             weights, ("correction", digits, inner), lambda: _correction(weights, digits).astype(inner.numpy)
         )
@@ -79,7 +92,9 @@ def _join_planes(matrices: Matrices, sums: Value, digits: Digits) -> Value:
     for plane, scale in enumerate(digits.scales):
         starts = [0] * len(counts)
         starts[axis] = plane * matrices.rows
-        value = _scaled(matrices, matrices.context.graph.slice(sums, starts, counts, [1] * len(counts)), scale)
+        value = _scaled(
+            matrices, matrices.context.graph.slice(sums, starts, counts, [1] * len(counts)), scale
+        )
         total = value if total is None else matrices.context.graph.op("Add", [total, value])
     assert total is not None
     return total
@@ -91,5 +106,5 @@ def _scaled(matrices: Matrices, value: Value, scale: int) -> Value:
 
 
 def _correction(weights: np.ndarray, digits: Digits) -> np.ndarray:
-    """What the digits' offsets leave out, per column; wraps with the carrier it is cast to."""
-    return weights.astype(np.int64).sum(axis=-2, keepdims=True) * digits.correction
+    """What the activations' zero adds, per column; wraps with the carrier it is cast to."""
+    return np.asarray(weights.astype(np.int64).sum(axis=-2, keepdims=True) * digits.zero)

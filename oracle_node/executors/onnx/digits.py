@@ -9,7 +9,8 @@ import numpy as np
 
 from oracle_node.executors.onnx.context import Context
 from oracle_node.executors.onnx.graph import Elem, Graph, Value
-from oracle_node.executors.onnx.tensors import EXACT, Constants
+from oracle_node.executors.onnx.tensors import EXACT, Constants, Reading
+from oracle_node.executors.onnx.views import read, read_array
 from oracle_node.tape.interval import Interval
 
 ACTIVATION_LIMIT = 128
@@ -22,17 +23,12 @@ _WEIGHT_BASE = 255
 
 @dataclass(frozen=True, slots=True)
 class Digits:
-    """How the integers of an interval become unsigned digits: `x = Σ scale·digit + correction`."""
+    """How the integers of an interval become unsigned digits: `x = zero + Σ scale·(digit − shift)`."""
 
     scales: tuple[int, ...]
     zero: int
-    """Subtracted before the split."""
     shift: int
-    """Added to every digit."""
-
-    @property
-    def correction(self) -> int:
-        return self.zero - self.shift * sum(self.scales)
+    """What `MatMulInteger` takes off every digit."""
 
 
 def activation_digits(interval: Interval) -> Digits | None:
@@ -41,27 +37,55 @@ def activation_digits(interval: Interval) -> Digits | None:
     if interval.magnitude > EXACT[Elem.F32]:
         return None
     if high - low <= ACTIVATION_LIMIT:
-        return Digits((1,), 0 if 0 <= low and high <= ACTIVATION_LIMIT else low, 0)
+        if low >= 0:
+            return Digits((1,), 0 if high <= ACTIVATION_LIMIT else low, 0)
+        return Digits((1,), 0, -low) if high >= 0 else Digits((1,), low, 0)
     for scales in ((_BASE, 1), (_BASE * _BASE, _BASE, 1)):
         reach = _HALF * sum(scales)
-        if -reach <= low and high <= reach:
-            return Digits(scales, 0, _HALF)
         if high - low <= 2 * reach:
-            return Digits(scales, (low + high) // 2, _HALF)
+            return Digits(scales, 0 if -reach <= low and high <= reach else (low + high) // 2, _HALF)
     return None
 
 
 def split_activations(context: Context, ref: int, digits: Digits) -> Value:
-    """All digits of a tensor, the most significant first: u8 of shape (digits, *shape)."""
+    """All digits of a tensor, the most significant first: u8 of shape (digits, *shape). A CONCAT joins its parts' digits."""
+    tensor = context.tensors[ref]
+    if tensor.parts is not None and tensor.parts.worth_moving(context.tensors):
+        axis = tensor.parts.axis + 1
+        return context.graph.concat(
+            [_part(context, reading, digits) for reading in tensor.parts.readings], axis
+        )
+    return context.tensors.derived(ref, digits, lambda: _split(context, ref, digits))
+
+
+def _part(context: Context, reading: Reading, digits: Digits) -> Value:
+    """The digits of one operand of a CONCAT: (digits, *its shape)."""
+    tensor, planes = context.tensor(reading), len(digits.scales)
+    if tensor.array is not None:
+        array = read_array(tensor.array, reading.view)
+        value = context.graph.constant(_split_constant(array, digits))
+    else:
+        value = read(
+            context.graph,
+            split_activations(context, reading.ref, digits),
+            reading.view.stacked(planes, tensor.count),
+        )
+    return context.graph.expand(value, (planes, *reading.view.shape))
+
+
+def _split(context: Context, ref: int, digits: Digits) -> Value:
     graph = context.graph
     tensor = context.tensors[ref]
-    if digits.scales == (1,) and digits.zero == 0 and Elem.U8 in tensor.forms:
-        return graph.reshape(tensor.forms[Elem.U8], (1, *tensor.shape))
+    shape = (1, *tensor.shape)
+    if digits == Digits((1,), 0, 0) and Elem.U8 in tensor.forms:
+        return graph.reshape(tensor.forms[Elem.U8], shape)
     value = context.tensors.form(ref, Elem.F32)
+    if digits.scales == (1,):
+        if digits.shift != digits.zero:
+            value = graph.op("Add", [value, graph.scalar(digits.shift - digits.zero, Elem.F32)])
+        return graph.reshape(graph.cast(value, Elem.U8), shape)
     if digits.zero:
         value = graph.op("Sub", [value, graph.scalar(digits.zero, Elem.F32)])
-    if digits.scales == (1,):
-        return graph.reshape(graph.cast(value, Elem.U8), (1, *tensor.shape))
     low_first = []
     for _ in digits.scales[2:]:
         higher = graph.op("Round", [graph.op("Mul", [value, graph.scalar(1 / _BASE, Elem.F32)])])
@@ -71,7 +95,17 @@ def split_activations(context: Context, ref: int, digits: Digits) -> Value:
     top = _quantize(graph, value, _BASE)
     high = graph.op("DequantizeLinear", [top, *_scale(graph, _BASE)], Elem.F32, top.shape)
     low_first += [_quantize(graph, graph.op("Sub", [value, high]), 1), top]
-    return graph.concat([graph.reshape(digit, (1, *tensor.shape)) for digit in reversed(low_first)], axis=0)
+    return graph.concat([graph.reshape(digit, shape) for digit in reversed(low_first)], axis=0)
+
+
+def _split_constant(array: np.ndarray, digits: Digits) -> np.ndarray:
+    """The digits of constant data: u8 (digits, *shape)."""
+    rest, planes = array.astype(np.int64) - digits.zero, []
+    for scale in digits.scales[:-1]:
+        digit = np.rint(rest / scale).astype(np.int64)  # |rest| < 2^24: the quotient is exact
+        planes.append(digit)
+        rest = rest - digit * scale
+    return (np.stack([*planes, rest]) + digits.shift).astype(np.uint8)
 
 
 def _scale(graph: Graph, scale: int) -> tuple[Value, Value]:

@@ -58,7 +58,9 @@ class OnnxExecutor:
         self._runs: OrderedDict[tuple[Symbols, frozenset[int]], _Compiled] = OrderedDict()
         self._streams: OrderedDict[Symbols, list[tuple[range, _Compiled]]] = OrderedDict()
 
-    def run(self, symbols: Symbols, sources: Sequence[np.ndarray], wanted: Collection[int]) -> dict[int, np.ndarray]:
+    def run(
+        self, symbols: Symbols, sources: Sequence[np.ndarray], wanted: Collection[int]
+    ) -> dict[int, np.ndarray]:
         """The wanted tensors, each in its shape and type; other tensors are computed only as far as these need them."""
         key = (tuple(symbols), frozenset(wanted))
         if key not in self._runs:
@@ -66,7 +68,9 @@ class OnnxExecutor:
             self._evict(self._runs, _RUN_GRAPHS)
         self._runs.move_to_end(key)
         compiled = self._runs[key]
-        return compiled.run({position: self._input(position, symbols, sources) for position in compiled.inputs})
+        return compiled.run(
+            {position: self._input(position, symbols, sources) for position in compiled.inputs}
+        )
 
     def stream(self, symbols: Symbols, sources: Sequence[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
         """Every tensor in instruction order, computed in segments of bounded size; each is freed after its last reader."""
@@ -109,8 +113,14 @@ class OnnxExecutor:
         """Runs of instructions whose tensors together stay small."""
         start, size = 0, 0
         for position, instruction in enumerate(self.tape.instructions):
-            own = 0 if instruction.opcode is Opcode.CONST else instruction.count(symbols) * instruction.dtype.width
-            if position > start and (size + own > _SEGMENT_BYTES or position - start >= self.segment_instructions):
+            own = (
+                0
+                if instruction.opcode is Opcode.CONST
+                else instruction.count(symbols) * instruction.dtype.width
+            )
+            if position > start and (
+                size + own > _SEGMENT_BYTES or position - start >= self.segment_instructions
+            ):
                 yield range(start, position)
                 start, size = position, 0
             size += own
@@ -119,9 +129,13 @@ class OnnxExecutor:
 
     def _segment(self, symbols: Symbols, segment: range) -> _Compiled:
         """A graph for the instructions of a segment, which takes the earlier tensors as inputs."""
-        computed = [p for p in segment if self.tape.instructions[p].opcode not in (Opcode.INPUT, Opcode.CONST)]
+        computed = [
+            p for p in segment if self.tape.instructions[p].opcode not in (Opcode.INPUT, Opcode.CONST)
+        ]
         needed = {operand.ref for p in computed for operand in self.tape.instructions[p].operands}
-        given = [p for p in needed if p < segment.start and self.tape.instructions[p].opcode is not Opcode.CONST]
+        given = [
+            p for p in needed if p < segment.start and self.tape.instructions[p].opcode is not Opcode.CONST
+        ]
         return self._compile(symbols, computed, given)
 
     def _compile(self, symbols: Symbols, wanted: Collection[int], given: Collection[int] = ()) -> _Compiled:
@@ -132,5 +146,3 @@ class OnnxExecutor:
     def _evict(cache: OrderedDict, size: int) -> None:  # type: ignore[type-arg]
         while len(cache) > size:
             cache.popitem(last=False)
-
-

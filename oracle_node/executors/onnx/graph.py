@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from math import prod
+from typing import Any
 
 import numpy as np
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper
@@ -110,13 +111,20 @@ class Graph:
         return self.constant(np.asarray(number, elem.numpy))
 
     def op(
-        self, kind: str, inputs: Sequence[Value], elem: Elem | None = None, shape: Sequence[int] | None = None, **attributes: object
+        self,
+        kind: str,
+        inputs: Sequence[Value],
+        elem: Elem | None = None,
+        shape: Sequence[int] | None = None,
+        **attributes: Any,
     ) -> Value:
         """A node with one output; by default of the first input's type, and of the inputs' broadcast shape."""
         if shape is None:
             shape = np.broadcast_shapes(*(value.shape for value in inputs))
         result = Value(f"value{len(self.nodes)}", inputs[0].elem if elem is None else elem, tuple(shape))
-        self.nodes.append(helper.make_node(kind, [value.name for value in inputs], [result.name], **attributes))
+        self.nodes.append(
+            helper.make_node(kind, [value.name for value in inputs], [result.name], **attributes)
+        )
         return result
 
     def cast(self, value: Value, elem: Elem) -> Value:
@@ -141,7 +149,9 @@ class Graph:
             return self.reshape(value, shape)
         return self.op("Transpose", [value], shape=shape, perm=list(axes))
 
-    def slice(self, value: Value, starts: Sequence[int], counts: Sequence[int], steps: Sequence[int]) -> Value:
+    def slice(
+        self, value: Value, starts: Sequence[int], counts: Sequence[int], steps: Sequence[int]
+    ) -> Value:
         """`counts[a]` elements of every axis from `starts[a]` on; a negative step walks backwards."""
         touched = [a for a, n in enumerate(value.shape) if (starts[a], counts[a], steps[a]) != (0, n, 1)]
         if not touched:
@@ -168,7 +178,8 @@ class Graph:
 
     def serialize(self) -> tuple[bytes, dict[str, np.ndarray]]:
         """The model without anything that no output needs, and the constants that it declares but does not carry."""
-        nodes, used = self._live()
+        nodes = self.live_nodes()
+        used = {output.name for output in self.outputs}.union(*(node.input for node in nodes))
         initializers, shared = [], {}
         for name in (name for name in self.constants if name in used):
             array = self.constants[name]
@@ -181,15 +192,17 @@ class Graph:
                 tensor.external_data.add(key="location", value="constants")
             initializers.append(tensor)
         graph = helper.make_graph(nodes, "tape", self.inputs, self.outputs, initializers)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+        model = helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION
+        )
         return bytes(model.SerializeToString()), shared
 
-    def _live(self) -> tuple[list[NodeProto], set[str]]:
-        """The nodes that the outputs need, in order, and all names that they use."""
+    def live_nodes(self) -> list[NodeProto]:
+        """The nodes that the outputs need, in order."""
         used = {output.name for output in self.outputs}
         nodes = []
         for node in reversed(self.nodes):
             if used.intersection(node.output):
                 nodes.append(node)
                 used.update(node.input)
-        return nodes[::-1], used
+        return nodes[::-1]

@@ -28,8 +28,11 @@ def read_input(instruction: Instruction, symbols: Symbols, source: np.ndarray) -
 def _sanitised(raw: np.ndarray, clamp: Clamp) -> np.ndarray:
     """Clamped to the declared range; f32: NaN is 0, and a zero +0."""
     if raw.dtype != np.float32:
-        low, high = (max(min(int(v), int(np.iinfo(raw.dtype).max)), int(np.iinfo(raw.dtype).min)) for v in (clamp.lo, clamp.hi))
-        return np.clip(raw, raw.dtype.type(low), raw.dtype.type(high))
+        low, high = (
+            max(min(int(v), int(np.iinfo(raw.dtype).max)), int(np.iinfo(raw.dtype).min))
+            for v in (clamp.lo, clamp.hi)
+        )
+        return np.asarray(np.clip(raw, raw.dtype.type(low), raw.dtype.type(high)))
     finite = np.where(np.isnan(raw), np.float32(0), raw)
     clamped = np.clip(finite, np.float32(clamp.lo), np.float32(clamp.hi))
-    return np.where(clamped == 0, np.float32(0), clamped)
+    return np.asarray(np.where(clamped == 0, np.float32(0), clamped))

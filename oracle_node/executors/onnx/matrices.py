@@ -6,9 +6,10 @@ from math import prod
 
 import numpy as np
 
-from oracle_node.executors.onnx.context import Context, Reading
+from oracle_node.executors.onnx.context import Context
 from oracle_node.executors.onnx.graph import Elem, Value
-from oracle_node.executors.onnx.views import View, read
+from oracle_node.executors.onnx.tensors import Reading
+from oracle_node.executors.onnx.views import read
 from oracle_node.tape.interval import Interval
 
 
@@ -65,16 +66,12 @@ class Matrices:
 
     def left_planes(self, planes: Value) -> Value:
         """The left operand from planes (n, *its tensor's shape), one below the other: (batch, n·rows, inner)."""
-        count, view = planes.shape[0], self.product.left.view
-        batch, rest = view.permuted(self._batch), view.permuted([*self._rows, *self._inner])
-        stacked = View(
-            view.offset,
-            (*batch.shape, count, *rest.shape),
-            (*batch.strides, planes.count // count, *rest.strides),
+        count = planes.shape[0]
+        stacked = self.product.left.view.stacked(count, planes.count // count)
+        view = stacked.permuted(
+            [*(1 + a for a in self._batch), 0, *(1 + a for a in (*self._rows, *self._inner))]
         )
-        value = read(self.context.graph, planes, stacked)
-        full = [*batch.shape, count, *rest.shape]
-        value = self.context.graph.expand(value, full)
+        value = self.context.graph.expand(read(self.context.graph, planes, view), view.shape)
         return self.context.graph.reshape(value, self.stack(count * self.rows, self.inner))
 
     def right(self, elem: Elem) -> Value:
@@ -84,16 +81,23 @@ class Matrices:
             cast = self.context.tensors.constants.get(constant, elem, lambda: constant.astype(elem.numpy))
             return self.context.graph.constant(cast)
         order = [*self._batch, *self._inner, *self._columns]
-        value = self.context.tensors.read(self.product.right.ref, self.product.right.view.permuted(order), elem)
+        value = self.context.tensors.read(
+            self.product.right.ref, self.product.right.view.permuted(order), elem
+        )
         return self._full(value, order, self.stack(self.inner, self.columns))
 
     def constant_right(self) -> np.ndarray | None:
-        """The right operand's data in its own type, if it is a constant."""
-        tensor = self.context.tensor(self.product.right)
-        if tensor.array is None:
+        """The right operand's data in its own type, (batch, inner, columns), if it is a constant."""
+        if self.context.tensor(self.product.right).array is None:
             return None
-        order = [*self._batch, *self._inner, *self._columns]
-        view, shape = self.product.right.view.permuted(order), self.stack(self.inner, self.columns)
+        return self.constant(
+            [*self._batch, *self._inner, *self._columns], self.stack(self.inner, self.columns)
+        )
+
+    def constant(self, order: Sequence[int], shape: tuple[int, ...]) -> np.ndarray:
+        """The constant right operand with these axes in this order, reshaped."""
+        tensor, view = self.context.tensor(self.product.right), self.product.right.view.permuted(order)
+        assert tensor.array is not None
 
         def build() -> np.ndarray:
             core = self.context.tensors.array(self.product.right.ref, view, Elem.of(tensor.dtype))
@@ -104,7 +108,9 @@ class Matrices:
 
     def largest_sum(self) -> int:
         """Σ|left||right|: the most that any partial sum can reach."""
-        a, b = (int(self.context.tensor(r).interval.magnitude) for r in (self.product.left, self.product.right))
+        a, b = (
+            int(self.context.tensor(r).interval.magnitude) for r in (self.product.left, self.product.right)
+        )
         weights = self.constant_right()
         return a * b * self.inner if weights is None else a * self.largest_column_sum(weights)
 

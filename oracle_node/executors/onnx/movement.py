@@ -5,24 +5,27 @@ from math import prod
 
 import numpy as np
 
-from oracle_node.executors.onnx.context import Context, Reading, Result
+from oracle_node.executors.onnx.context import Context, Result
 from oracle_node.executors.onnx.graph import Elem, Value
-from oracle_node.executors.onnx.tensors import carriers
+from oracle_node.executors.onnx.tensors import Joined, Reading, carriers
 from oracle_node.executors.onnx.views import View, gather, narrow
 from oracle_node.tape.interval import Interval
 
 
-def lower_concat(context: Context, readings: Sequence[Reading], axis: int, interval: Interval, is_float: bool) -> Result:
+def lower_concat(
+    context: Context, readings: Sequence[Reading], axis: int, interval: Interval, is_float: bool
+) -> Result:
     """The readings one after another along the axis, in one carrier."""
     parts = [reading for reading in readings if prod(reading.view.shape)]
     elem = Elem.F32 if is_float else _common(context, parts, interval)
     values = [context.full(context.read(part, elem), part.view.shape) for part in parts]
     signed_zero = any(context.tensor(part).signed_zero for part in parts)
-    return Result(context.graph.concat(values, axis), signed_zero)
+    return Result(context.graph.concat(values, axis), signed_zero, Joined(tuple(parts), axis))
 
 
 def _common(context: Context, parts: Sequence[Reading], interval: Interval) -> Elem:
     """The carrier that most of the data has already."""
+
     def moved(elem: Elem) -> int:
         tensors = [(context.tensor(part), prod(part.view.shape)) for part in parts]
         return sum(size for tensor, size in tensors if tensor.array is None and elem not in tensor.forms)
@@ -75,7 +78,9 @@ def _row_number(context: Context, index: Reading, rows: int) -> Value:
     return graph.cast(number, Elem.I64 if rows >= 1 << 31 else Elem.I32)
 
 
-def _gather_elements(context: Context, table: Reading, source: Value, number: Value, row_stride: int) -> Value:
+def _gather_elements(
+    context: Context, table: Reading, source: Value, number: Value, row_stride: int
+) -> Value:
     """Element by element from the flat table, at `view + row number · row stride`."""
     graph = context.graph
     flat = graph.reshape(source, [source.count, 1])

@@ -8,13 +8,13 @@ from math import prod
 
 import numpy as np
 
-from oracle_node.executors.onnx.context import Context, Reading, Result
+from oracle_node.executors.onnx.context import Context, Result, widened
 from oracle_node.executors.onnx.graph import Elem, Graph
 from oracle_node.executors.onnx.matrices import Product
 from oracle_node.executors.onnx.movement import lower_concat, lower_gather
 from oracle_node.executors.onnx.products import lower_product
 from oracle_node.executors.onnx.reductions import Reduce, lower_reduce
-from oracle_node.executors.onnx.tensors import Constants, Tensor, Tensors
+from oracle_node.executors.onnx.tensors import Constants, Reading, Tensor, Tensors
 from oracle_node.executors.onnx.views import View, contiguous
 from oracle_node.tape.affine import Symbols
 from oracle_node.tape.analysis import Analysis
@@ -47,22 +47,19 @@ class Plan:
         self.outputs: dict[int, str] = {}
         needed = cone(tape, wanted, given)
         readers = _readers(tape, needed)
-        partial = {
-            position: source
-            for position in needed
-            if (source := self._partial_sums(position)) is not None
-            and source not in wanted
-            and source not in given
-            and readers[source] == {position}
-        }
+        kept = {*wanted, *given}
+        self._partial: dict[int, int] = {}
         for position in sorted(needed):
-            if position not in partial.values():
-                self._lower(position, given, partial.get(position))
+            source = self._summed(position)
+            if source is not None and source not in kept and readers[source] == {position}:
+                self._partial[position] = source
+        for position in sorted(needed - set(self._partial.values())):
+            self._lower(position, given)
         for position in wanted:
             if position not in given:
                 self._expose(position)
 
-    def _lower(self, position: int, given: Collection[int], partial: int | None) -> None:
+    def _lower(self, position: int, given: Collection[int]) -> None:
         """Put the tensor of an instruction into the graph."""
         instruction = self._tape.instructions[position]
         shape = instruction.concrete_shape(self._symbols)
@@ -79,32 +76,41 @@ class Plan:
             self.inputs[position] = f"tensor{position}"
             tensor.forms[elem] = self.graph.input(self.inputs[position], elem, shape)
         else:
-            result = self._compute(position, instruction, partial)
+            result = self._compute(position, instruction)
             tensor.forms[result.value.elem] = result.value
+            tensor.parts = result.parts
             tensor.signed_zero = result.signed_zero and instruction.dtype is not DType.F32
 
-    def _compute(self, position: int, instruction: Instruction, partial: int | None) -> Result:
+    def _compute(self, position: int, instruction: Instruction) -> Result:
         shape = instruction.concrete_shape(self._symbols)
         reduce_shape = instruction.concrete_reduce_shape(self._symbols)
         interval = self._analysis.results[position]
         is_float = instruction.dtype is DType.F32
-        if partial is not None:
-            return lower_product(self._context, self._joined(position, partial))
+        if instruction.opcode is Opcode.MATMUL or position in self._partial:
+            return lower_product(self._context, self._product(position))
         readings = [self._reading(operand, (*shape, *reduce_shape)) for operand in instruction.operands]
         match instruction.tail:
             case Program() as program:
                 intervals = self._analysis.registers(position)
-                registers = self._context.registers(program, readings, intervals, result_sign_matters=is_float)
-                value = self._context.full(registers.best(registers.result), shape)
-                return Result(value, registers.signed_zero(registers.result))
+                wide, readings = widened(self._context, shape, readings) or (shape, readings)
+                registers = self._context.registers(
+                    program, readings, intervals, result_sign_matters=is_float
+                )
+                value = self._context.full(registers.best(registers.result), wide)
+                return Result(self.graph.reshape(value, shape), registers.signed_zero(registers.result))
             case Reduction(reducer, program):
                 intervals = self._analysis.registers(position)
                 return lower_reduce(
                     self._context,
-                    Reduce(reducer, program, tuple(readings), shape, reduce_shape, intervals, interval, is_float),
+                    Reduce(
+                        reducer, program, tuple(readings), shape, reduce_shape, intervals, interval, is_float
+                    ),
                 )
             case Rows(stride, count):
-                return lower_gather(self._context, *readings, stride.at(self._symbols), count.at(self._symbols))
+                index, table = readings
+                return lower_gather(
+                    self._context, index, table, stride.at(self._symbols), count.at(self._symbols)
+                )
             case Parts(axis, extents):
                 lengths = [extent.at(self._symbols) for extent in extents]
                 parts = [
@@ -113,57 +119,86 @@ class Plan:
                 ]
                 return lower_concat(self._context, parts, axis, interval, is_float)
             case _:
-                return lower_product(self._context, Product(*readings, shape, reduce_shape, interval))
+                raise AssertionError(f"{instruction.opcode.name} is no computation")
 
     def _reading(self, operand: Operand, shape: tuple[int, ...]) -> Reading:
-        strides = tuple(0 if n == 1 else s.at(self._symbols) for n, s in zip(shape, operand.strides, strict=True))
+        strides = tuple(
+            0 if n == 1 else s.at(self._symbols) for n, s in zip(shape, operand.strides, strict=True)
+        )
         return Reading(operand.ref, View(operand.offset.at(self._symbols), shape, strides))
 
-    def _partial_sums(self, position: int) -> int | None:
-        """The MATMUL whose results this instruction only adds up, each once."""
+    def _summed(self, position: int) -> int | None:
+        """The tensor that this instruction only adds up, each element once: partial sums, if a MATMUL made them."""
         instruction = self._tape.instructions[position]
         reduction = instruction.tail
-        if not isinstance(reduction, Reduction) or reduction.reducer is not Reducer.SUM or reduction.program.ops:
+        if (
+            not isinstance(reduction, Reduction)
+            or reduction.reducer is not Reducer.SUM
+            or reduction.program.ops
+        ):
             return None
-        if len(instruction.operands) != 1:
+        if len(instruction.operands) != 1 or self._axis_map(position) is None:
             return None
         source = instruction.operands[0].ref
-        if self._tape.instructions[source].opcode is not Opcode.MATMUL:
-            return None
-        return source if self._axis_map(position, source) is not None else None
+        is_product = self._tape.instructions[source].opcode is Opcode.MATMUL or source in self._partial
+        return source if is_product else None
 
-    def _axis_map(self, position: int, source: int) -> list[int | None] | None:
-        """For every axis of a REDUCE, the axis of its operand that it walks from end to end; None for axes of size 1."""
+    def _axis_map(self, position: int) -> list[tuple[int, int]] | None:
+        """For every axis of a REDUCE, the axis of its operand that it walks and its step there.
+
+        None unless all axes together walk every element of the operand once.
+        """
         instruction = self._tape.instructions[position]
         axes = (*instruction.concrete_shape(self._symbols), *instruction.concrete_reduce_shape(self._symbols))
         view = self._reading(instruction.operands[0], axes).view
-        shape = self._tape.instructions[source].concrete_shape(self._symbols)
-        walks = {(n, s): a for a, (n, s) in enumerate(zip(shape, contiguous(shape), strict=True)) if n > 1}
-        pairs = list(zip(view.shape, view.strides, strict=True))
-        found = [walks.get(pair) for pair in pairs]
-        if view.offset or any(f is None and n != 1 for f, (n, _) in zip(found, pairs, strict=True)):
-            return None
-        used = [f for f in found if f is not None]
-        return found if len(used) == len(set(used)) == len(walks) else None
+        shape = self._tape.instructions[instruction.operands[0].ref].concrete_shape(self._symbols)
+        left = {a: 1 for a in range(len(shape))}  # how much of each of the operand's axes is walked so far
+        found = [(0, 0)] * len(axes)
+        for axis in sorted(range(len(axes)), key=lambda a: view.strides[a]):
+            if axes[axis] == 1:
+                continue
+            steps = [
+                (a, view.strides[axis] // s)
+                for a, s in enumerate(contiguous(shape))
+                if s and view.strides[axis] == left[a] * s
+            ]
+            if not steps:
+                return None
+            found[axis] = steps[0]
+            left[steps[0][0]] *= axes[axis]
+        return found if view.offset == 0 and [left[a] for a in left] == list(shape) else None
 
-    def _joined(self, position: int, source: int) -> Product:
-        """One product over the reduce axes of both instructions."""
-        outer, inner = self._tape.instructions[position], self._tape.instructions[source]
-        shape, split = outer.concrete_shape(self._symbols), outer.concrete_reduce_shape(self._symbols)
-        depth = inner.concrete_reduce_shape(self._symbols)
-        mapped = self._axis_map(position, source)
+    def _product(self, position: int) -> Product:
+        """The product of a MATMUL, or of one whose partial sums this instruction adds up."""
+        instruction = self._tape.instructions[position]
+        shape = instruction.concrete_shape(self._symbols)
+        depth = instruction.concrete_reduce_shape(self._symbols)
+        interval = self._analysis.results[position]
+        source = self._partial.get(position)
+        if source is None:
+            left, right = (self._reading(operand, (*shape, *depth)) for operand in instruction.operands)
+            return Product(left, right, shape, depth, interval)
+        inner, mapped = self._product(source), self._axis_map(position)
         assert mapped is not None
-        readings = []
-        for operand in inner.operands:
-            own = self._reading(operand, (*inner.concrete_shape(self._symbols), *depth)).view
-            strides = tuple(0 if a is None else own.strides[a] for a in mapped) + own.strides[len(inner.shape) :]
-            readings.append(Reading(operand.ref, View(own.offset, (*shape, *split, *depth), strides)))
-        return Product(*readings, shape, (*split, *depth), self._analysis.results[position])
+        outer = len(inner.shape)
+
+        def joined(reading: Reading) -> Reading:
+            own = reading.view.strides
+            strides = tuple(own[a] * step for a, step in mapped) + own[outer:]
+            return Reading(
+                reading.ref, View(reading.view.offset, (*shape, *depth, *inner.reduce_shape), strides)
+            )
+
+        return Product(
+            joined(inner.left), joined(inner.right), shape, (*depth, *inner.reduce_shape), interval
+        )
 
     def _expose(self, position: int) -> None:
         """Make a tensor an output, in its own type and shape."""
         tensor = self._context.tensors[position]
-        self.outputs[position] = self.graph.output(self._context.tensors.form(position, Elem.of(tensor.dtype)))
+        self.outputs[position] = self.graph.output(
+            self._context.tensors.form(position, Elem.of(tensor.dtype))
+        )
 
 
 def cone(tape: Tape, wanted: Collection[int], given: Collection[int]) -> set[int]:

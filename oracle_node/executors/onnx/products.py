@@ -3,12 +3,14 @@
 | kernel | where |
 |---|---|
 | `MatMulInteger` on digits (`digit_products`) | constant weights of at most two digits, activations of at most three |
+| f32 `Conv` (`convolutions`) | convolutions with few channels a group, in its exact range |
 | f32, f64 `MatMul` | Σ|a||b| below 2^24, 2^53: every partial sum, in any order, is exact |
 | i64 `MatMul` | anything else |
 | elementwise kernels (`reductions`) | products without a matrix in them: depthwise convolutions, dot products of rows |
 """
 
 from oracle_node.executors.onnx.context import Context, Result
+from oracle_node.executors.onnx.convolutions import lower_convolution
 from oracle_node.executors.onnx.digit_products import multiply_digits
 from oracle_node.executors.onnx.graph import Elem, Value
 from oracle_node.executors.onnx.matrices import Matrices, Product
@@ -26,12 +28,16 @@ def lower_product(context: Context, product: Product) -> Result:
     if context.tensor(product.left).array is not None and context.tensor(product.right).array is None:
         product = product.swapped()
     matrices = Matrices(context, product)
-    if (matrices.batch > 1 and min(matrices.rows, matrices.columns) == 1) or matrices.rows == matrices.columns == 1:
+    graph = context.graph
+    convolution = lower_convolution(matrices)
+    if convolution is not None:
+        value, order = convolution
+    elif (
+        matrices.batch > 1 and min(matrices.rows, matrices.columns) == 1
+    ) or matrices.rows == matrices.columns == 1:
         return _as_reduction(context, product)
-    value = multiply_digits(matrices)
-    if value is None:
-        value = _multiply(matrices)
-    graph, order = context.graph, matrices.result_order
+    else:
+        value, order = multiply_digits(matrices) or _multiply(matrices), matrices.result_order
     value = graph.reshape(value, [product.size(a) for a in order])
     value = graph.transpose(value, [order.index(a) for a in sorted(order)])
     value = graph.reshape(value, [product.size(a) if a in order else 1 for a in range(len(product.shape))])
@@ -60,4 +66,6 @@ def _multiply(matrices: Matrices) -> Value:
     bound = matrices.largest_sum()
     elem = next((elem for elem in (Elem.F32, Elem.F64) if bound < EXACT[elem]), Elem.I64)
     operands = [matrices.left(elem), matrices.right(elem)]
-    return matrices.context.graph.op("MatMul", operands, shape=matrices.stack(matrices.rows, matrices.columns))
+    return matrices.context.graph.op(
+        "MatMul", operands, shape=matrices.stack(matrices.rows, matrices.columns)
+    )

@@ -11,10 +11,10 @@ from math import prod
 
 import numpy as np
 
-from oracle_node.executors.onnx.context import Context, Reading, Result
+from oracle_node.executors.onnx.context import Context, Result
 from oracle_node.executors.onnx.graph import Elem, Value
 from oracle_node.executors.onnx.scalars import Registers
-from oracle_node.executors.onnx.tensors import EXACT
+from oracle_node.executors.onnx.tensors import EXACT, Reading
 from oracle_node.tape.instruction import Reducer
 from oracle_node.tape.interval import Interval
 from oracle_node.tape.scalar import Program
@@ -86,10 +86,14 @@ def _in_order(context: Context, reduce: Reduce, order: Sequence[int] | None) -> 
         value = context.graph.expand(_with_axes(context, value, len(order)), full)
         value = _sum(context, value, reduced)
     else:
-        value = context.graph.reduce("ReduceMax" if reduce.reducer is Reducer.MAX else "ReduceMin", value, reduced)
+        value = context.graph.reduce(
+            "ReduceMax" if reduce.reducer is Reducer.MAX else "ReduceMin", value, reduced
+        )
     kept = [a for a in order if a not in reduce.axes]
     value = context.graph.transpose(value, [kept.index(a) for a in range(len(kept))])
-    return Result(context.full(_positive(context, reduce, value), reduce.shape), registers.signed_zero(registers.result))
+    return Result(
+        context.full(_positive(context, reduce, value), reduce.shape), registers.signed_zero(registers.result)
+    )
 
 
 def _with_axes(context: Context, value: Value, rank: int) -> Value:
@@ -128,7 +132,9 @@ def _unrolled(context: Context, reduce: Reduce) -> Result:
     programs: list[Registers] = []
     for coordinate in coordinates_of(*map(range, reduce.reduce_shape)):
         readings = [Reading(r.ref, r.view.fixed(axes, coordinate)) for r in reduce.readings]
-        programs.append(context.registers(reduce.program, readings, reduce.intervals, result_sign_matters=False))
+        programs.append(
+            context.registers(reduce.program, readings, reduce.intervals, result_sign_matters=False)
+        )
     last = programs[0].result
     if reduce.reducer is Reducer.SUM:
         elem = _adding_carrier(reduce)
@@ -138,7 +144,11 @@ def _unrolled(context: Context, reduce: Reduce) -> Result:
     else:
         elem = programs[0].best(last).elem
         values = [program.value(last, elem) for program in programs]
-        value = context.graph.op("Max" if reduce.reducer is Reducer.MAX else "Min", values) if len(values) > 1 else values[0]
+        value = (
+            context.graph.op("Max" if reduce.reducer is Reducer.MAX else "Min", values)
+            if len(values) > 1
+            else values[0]
+        )
     signed_zero = any(program.signed_zero(last) for program in programs)
     return Result(context.full(_positive(context, reduce, value), reduce.shape), signed_zero)
 
@@ -157,8 +167,12 @@ def _adding_carrier(reduce: Reduce) -> Elem:
 def _argmax(context: Context, reduce: Reduce) -> Result:
     """Row-major position of the largest value, the lowest on ties."""
     graph = context.graph
-    registers = context.registers(reduce.program, reduce.readings, reduce.intervals, result_sign_matters=False)
-    value = _with_axes(context, registers.best(registers.result), len(reduce.shape) + len(reduce.reduce_shape))
+    registers = context.registers(
+        reduce.program, reduce.readings, reduce.intervals, result_sign_matters=False
+    )
+    value = _with_axes(
+        context, registers.best(registers.result), len(reduce.shape) + len(reduce.reduce_shape)
+    )
     outer = value.shape[: len(reduce.shape)]
     value = graph.expand(value, [*outer, *reduce.reduce_shape])
     value = graph.reshape(value, [prod(outer), reduce.width])

@@ -44,13 +44,15 @@ def integral(program: Program, operands: int) -> list[bool]:
         elif operation.op is Op.FWHERE:
             known.append(all(arguments[1:]))
         else:
-            known.append(operation.op in _MAKES_INTEGRAL or (operation.op in _STAYS_INTEGRAL and all(arguments)))
+            known.append(
+                operation.op in _MAKES_INTEGRAL or (operation.op in _STAYS_INTEGRAL and all(arguments))
+            )
     return known
 
 
 def float_constant(bits: int) -> np.float32:
     """The binary32 number with those bits."""
-    return np.asarray(bits, np.uint32).view(np.float32)[()]
+    return np.float32(np.asarray(bits, np.uint32).view(np.float32)[()])
 
 
 def fixed_value(interval: Interval, kind: Kind) -> int | np.float32 | None:

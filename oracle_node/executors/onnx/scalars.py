@@ -67,7 +67,14 @@ class Registers:
         """The register as that element type; exact, since callers ask only for types that hold its interval."""
         fixed = fixed_value(self.intervals[register], self.kinds[register])
         if fixed is not None:
-            return self.graph.scalar(bool(fixed) if elem is Elem.BOOL else fixed, elem)
+            return self.graph.scalar(
+                bool(fixed)
+                if elem is Elem.BOOL
+                else fixed.item()
+                if isinstance(fixed, np.float32)
+                else fixed,
+                elem,
+            )
         forms = self._forms[register]
         if elem not in forms:
             if register < len(self.operands):
@@ -106,9 +113,14 @@ class Registers:
         for r in varying:
             if r >= len(self.operands):
                 self._emit(r)
-        return min(allowed, key=lambda elem: _COST[elem] + _CAST_COST * sum(elem not in self._ready(r) for r in varying))
+        return min(
+            allowed,
+            key=lambda elem: _COST[elem] + _CAST_COST * sum(elem not in self._ready(r) for r in varying),
+        )
 
-    def _carrier(self, register: int, arguments: Sequence[int], extra: int = 0, among: Sequence[Elem] = tuple(EXACT)) -> Elem:
+    def _carrier(
+        self, register: int, arguments: Sequence[int], extra: int = 0, among: Sequence[Elem] = tuple(EXACT)
+    ) -> Elem:
         """A carrier for an integer operation: it holds the arguments, the result, and `extra`."""
         magnitude = max(extra, *(int(self.intervals[r].magnitude) for r in (*arguments, register)))
         return self._cheapest(arguments, [elem for elem in carriers(magnitude) if elem in among])
@@ -172,7 +184,12 @@ class Registers:
             return None
         bound, other = outer
         inner = self._operation(other)
-        if inner is None or self._uses[other] != 1 or inner.op is not _CLAMP[operation.op] or self._forms[other]:
+        if (
+            inner is None
+            or self._uses[other] != 1
+            or inner.op is not _CLAMP[operation.op]
+            or self._forms[other]
+        ):
             return None
         nested = self._constant_and_other(other, inner)
         if nested is None:
@@ -249,7 +266,9 @@ class Registers:
     def _compare(self, register: int, operation: ScalarOp) -> Value:
         is_float = operation.op in (Op.FEQ, Op.FLT, Op.FLE)
         elem = Elem.F32 if is_float else self._carrier(register, operation.arguments)
-        return self.graph.op(_COMPARE[operation.op], [self.value(r, elem) for r in operation.arguments], Elem.BOOL)
+        return self.graph.op(
+            _COMPARE[operation.op], [self.value(r, elem) for r in operation.arguments], Elem.BOOL
+        )
 
     def _flag(self, register: int, elem: Elem) -> Value:
         """0 or 1 in a carrier: whether the register is not 0."""
@@ -261,7 +280,9 @@ class Registers:
     def _truth(self, register: int) -> Value:
         """Whether an integer register is not 0."""
         if Elem.BOOL not in self._forms[register]:
-            equal = self.graph.op("Equal", [self.best(register), self.graph.scalar(0, self.best(register).elem)], Elem.BOOL)
+            equal = self.graph.op(
+                "Equal", [self.best(register), self.graph.scalar(0, self.best(register).elem)], Elem.BOOL
+            )
             return self.graph.op("Not", [equal])
         return self._forms[register][Elem.BOOL]
 
@@ -272,14 +293,18 @@ class Registers:
         if chosen is not None:
             self._signed_zero[register] = self._signed_zero[chosen]
             return self.best(chosen)
-        span = int(max(self.intervals[a].hi - self.intervals[b].lo, self.intervals[b].hi - self.intervals[a].lo))
+        span = int(
+            max(self.intervals[a].hi - self.intervals[b].lo, self.intervals[b].hi - self.intervals[a].lo)
+        )
         elem = self._carrier(register, [a, b])
         if elem in (Elem.F32, Elem.F64) and span > EXACT[elem]:
             elem = self._carrier(register, [a, b], among=(Elem.I32, Elem.I64))
         value = self._flag(c, elem)
         first, second = (fixed_value(self.intervals[r], "int") for r in (a, b))
         if first is None or second is None or first - second != 1:
-            value = self.graph.op("Mul", [value, self.graph.op("Sub", [self.value(a, elem), self.value(b, elem)])])
+            value = self.graph.op(
+                "Mul", [value, self.graph.op("Sub", [self.value(a, elem), self.value(b, elem)])]
+            )
         if second != 0:
             value = self.graph.op("Add", [self.value(b, elem), value])
         self._signed_zero[register] = True

@@ -16,7 +16,9 @@ def require_supported_version(version: str = ort.__version__) -> None:
     """DeterminismError where the installed ONNX Runtime is too old to be exact."""
     numbers = tuple(int(part) for part in version.split("+")[0].split(".")[:3] if part.isdigit())
     if numbers < MINIMUM_VERSION:
-        raise DeterminismError(f"onnxruntime {version} is not exact: install {'.'.join(map(str, MINIMUM_VERSION))} or later")
+        raise DeterminismError(
+            f"onnxruntime {version} is not exact: install {'.'.join(map(str, MINIMUM_VERSION))} or later"
+        )
 
 
 class Session:
@@ -24,7 +26,9 @@ class Session:
 
     def __init__(self, graph: Graph, threads: int) -> None:
         options = ort.SessionOptions()
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL  # even BASIC changes bits
+        options.graph_optimization_level = (
+            ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        )  # even BASIC changes bits
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

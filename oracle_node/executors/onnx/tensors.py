@@ -24,12 +24,38 @@ def carriers(magnitude: int | float) -> list[Elem]:
     return [elem for elem, limit in EXACT.items() if magnitude <= limit]
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A tensor read through a view over the output axes, then the reduce axes.
+
+    With `repeat`, the view is of one axis, and the value that many copies of it, one after another, as one row.
+    """
+
+    ref: int
+    view: View
+    repeat: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """The operands of a CONCAT, for readers that would rather join something derived from them."""
+
+    readings: tuple[Reading, ...]
+    axis: int
+
+    def worth_moving(self, tensors: "Tensors") -> bool:
+        """Whether deriving something from all of the operands' tensors is little more work than from what is joined."""
+        sources = {r.ref: tensors[r.ref] for r in self.readings}.values()
+        total = sum(prod(r.view.shape) for r in self.readings)
+        return sum(tensor.count for tensor in sources if tensor.array is None) <= total
+
+
 @dataclass(slots=True)
 class Tensor:
     """One tape tensor.
 
-    `forms` hold the same values in `shape`; `array` is the data of a constant; `signed_zero` tells that a float carrier of
-    integers may hold −0.
+    `forms` hold the same values in `shape`; `array` is the data of a constant; `parts` are a CONCAT's; `signed_zero` tells
+    that a float carrier of integers may hold −0.
     """
 
     dtype: DType
@@ -37,6 +63,7 @@ class Tensor:
     interval: Interval
     forms: dict[Elem, Value] = field(default_factory=dict)
     array: np.ndarray | None = None
+    parts: Joined | None = None
     signed_zero: bool = False
 
     @property
@@ -80,7 +107,11 @@ class Tensors:
         if elem not in tensor.forms:
             if tensor.array is not None:
                 array = tensor.array
-                cast = array if array.dtype == elem.numpy else self.constants.get(array, elem, lambda: array.astype(elem.numpy))
+                cast = (
+                    array
+                    if array.dtype == elem.numpy
+                    else self.constants.get(array, elem, lambda: array.astype(elem.numpy))
+                )
                 tensor.forms[elem] = self.graph.constant(cast)
             else:
                 tensor.forms[elem] = self.graph.cast(self.any_form(ref), elem)
@@ -98,6 +129,15 @@ class Tensors:
         if (ref, key) not in self._derived:
             self._derived[ref, key] = make()
         return self._derived[ref, key]
+
+    def repeated(self, ref: int, view: View, repeat: int, elem: Elem) -> Value:
+        """A view of one axis, `repeat` times, as one row."""
+        if self[ref].array is not None:
+            array = self.array(ref, view, elem)
+            row = self.constants.get(array, ("repeat", repeat), lambda: np.tile(array, repeat).reshape(1, -1))
+            return self.graph.constant(row)
+        value = self.read(ref, view, elem)
+        return self.graph.reshape(self.graph.expand(value, (repeat, value.count)), (1, repeat * value.count))
 
     def read(self, ref: int, view: View, elem: Elem) -> Value:
         """The view of a tensor, broadcast axes of size 1; casts whichever is smaller, tensor or view."""
@@ -117,4 +157,6 @@ class Tensors:
         """The view of a constant."""
         array = self[ref].array
         assert array is not None
-        return self.constants.get(array, (view, elem), lambda: read_array(array, view).astype(elem.numpy, copy=False))
+        return self.constants.get(
+            array, (view, elem), lambda: read_array(array, view).astype(elem.numpy, copy=False)
+        )

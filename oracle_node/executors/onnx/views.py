@@ -32,11 +32,18 @@ class View:
     def fixed(self, axes: Sequence[int], coordinates: Sequence[int]) -> "View":
         """The view at the coordinates along the axes, which vanish."""
         offset = self.offset + sum(self.strides[a] * c for a, c in zip(axes, coordinates, strict=True))
-        return View(offset, *(tuple(v for a, v in enumerate(t) if a not in axes) for t in (self.shape, self.strides)))
+        return View(
+            offset, *(tuple(v for a, v in enumerate(t) if a not in axes) for t in (self.shape, self.strides))
+        )
+
+    def stacked(self, planes: int, count: int) -> "View":
+        """The view of each of `planes` tensors of `count` elements that follow each other, along a new first axis."""
+        return View(self.offset, (planes, *self.shape), (count if planes > 1 else 0, *self.strides))
 
     def is_identity_of(self, count: int) -> bool:
         """Whether it reads a tensor of `count` elements in row-major order, once."""
-        return self.offset == 0 and self.core == self.shape and prod(self.shape) == count and self.strides == contiguous(self.shape)
+        whole = self.offset == 0 and self.core == self.shape and prod(self.shape) == count
+        return whole and self.strides == contiguous(self.shape)
 
 
 def contiguous(shape: Sequence[int]) -> tuple[int, ...]:
@@ -90,10 +97,14 @@ def read(graph: Graph, base: Value, view: View) -> Value:
         return _gather_rows(graph, base, view)
     window, separate = split
     value = graph.reshape(base, [factor.size for factor in factors])
-    value = graph.slice(value, [start for start, _ in window], [count for _, count in window], [1] * len(window))
+    value = graph.slice(
+        value, [start for start, _ in window], [count for _, count in window], [1] * len(window)
+    )
     value = graph.reshape(value, [factor.size for factor in separate])
     counts = [factor.walks[0][1] if factor.walks else 1 for factor in separate]
-    value = graph.slice(value, [f.start for f in separate], counts, [f.walks[0][0] if f.walks else 1 for f in separate])
+    value = graph.slice(
+        value, [f.start for f in separate], counts, [f.walks[0][0] if f.walks else 1 for f in separate]
+    )
     order = [factor.walks[0][2] for factor in separate if factor.walks]
     value = graph.reshape(value, [view.shape[a] for a in order])
     value = graph.transpose(value, [order.index(a) for a in axes])
@@ -168,7 +179,8 @@ def _gather_rows(graph: Graph, base: Value, view: View) -> Value:
 
 def _row_axes(view: View, axes: Sequence[int], count: int) -> tuple[int, list[int]]:
     """The longest contiguous run of axes that divides everything else of the view: its length, and the axes in order."""
-    run, candidate = 1, []
+    run = 1
+    candidate: list[int] = []
     best: tuple[int, list[int]] = (1, [])
     for a in sorted(axes, key=lambda a: abs(view.strides[a])):
         if view.strides[a] != run:
