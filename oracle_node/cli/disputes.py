@@ -62,7 +62,7 @@ def descent_of(model: Model, picks: Sequence[Picked], proved: ElementProved | No
         target = Place(tensor, pick.height, pick.position)
         levels += _between(place, target, label)
         label, place = label if place == target else "", target
-    return descent(levels, _foot(proved))
+    return descent(levels, _foot(proved, model, place))
 
 
 def _between(place: Place, target: Place, label: str) -> list[Level]:
@@ -83,7 +83,8 @@ def name_tensor(model: Model, index: int) -> str:
     return f"{index} {model.tape.instructions[index].opcode.name} {name}".rstrip()
 
 
-def _foot(proved: ElementProved | None) -> str:
-    if proved is None:
+def _foot(proved: ElementProved | None, model: Model, place: Place) -> str:
+    if proved is None or place.tensor is None:
         return ""
-    return f"element {proved.element:,}: claimed {proved.claimed:#x}, recomputed {proved.computed:#x}"
+    where = f"element {proved.element:,} of {name_tensor(model, place.tensor)}"
+    return f"{where}: claimed {proved.claimed:#x}, recomputed {proved.computed:#x}"

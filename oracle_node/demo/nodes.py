@@ -33,7 +33,15 @@ async def running_node(stage: Stage, who: str, shelf: Shelf, *roles: str) -> Asy
                 finally:
                     stop.set()
         except* OracleError as failures:
-            raise failures.exceptions[0] from None
+            raise first_failure(failures) from None
+
+
+def first_failure(group: BaseExceptionGroup[OracleError]) -> BaseException:
+    """The first exception inside nested groups."""
+    failure: BaseException = group
+    while isinstance(failure, BaseExceptionGroup):
+        failure = failure.exceptions[0]
+    return failure
 
 
 def _config(stage: Stage, folder: Path, roles: tuple[str, ...]) -> Config:

@@ -56,8 +56,7 @@ class Stage:
 
     async def advance_to(self, time: int) -> None:
         """Let the chain's clock run to a time, if that is ahead."""
-        ahead = time - (await self.client.head()).timestamp
-        if ahead > 0:
+        while (ahead := time - (await self.client.head()).timestamp) > 0:
             await self.chain.advance(ahead)
 
     async def event(self, kind: type[E], wanted: Callable[[E], bool], timeout_s: float = 60.0) -> E:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,8 +26,10 @@ from oracle_node.demo.nodes import running_node
 from oracle_node.demo.record import GAME, Sent, sent_since
 from oracle_node.demo.refutation import invent_lie, keep_lying
 from oracle_node.demo.stage import Stage
+from oracle_node.errors import ConfigError
 from oracle_node.model.solver import Answer, solve
 from oracle_node.node.shelf import Shelf, ShelvedModel
+from oracle_node.players.adversaries import Lie, LyingClaim
 from oracle_node.tape.instruction import Opcode
 
 CONSUMER = "DigitReader"
@@ -134,23 +137,13 @@ async def _lie(
     stage: Stage, consumer: Consumer, shelved: ShelvedModel, request: bytes, truth: Answer, say: Say
 ) -> tuple[ClaimId, RequestId]:
     """The same question again; a liar turns one number deep in the network so that another digit comes out."""
-    instructions = stage.model.tape.instructions
-    products = [
-        index for index, instruction in enumerate(instructions) if instruction.opcode is Opcode.MATMUL
-    ]
-    tensor = products[-1]
-    _, lying = invent_lie(
-        shelved.model,
-        shelved.executor,
-        request,
-        truth,
-        tensor,
-        lambda output: _digit(output) != _digit(truth.output),
-    )
+    lie, lying = _mislead(shelved, request, truth)
     request_id = await _ask(stage, consumer, request)
     claim_id = await stage.claim("liar", request_id, lying.output, lying.witness)
     told = _digit(lying.output)
-    say(f"asked again, another node answers {told}: it turned one number of tensor {tensor} and computed on")
+    say(
+        f"asked again, another node answers {told}: it turned one number of tensor {lie.tensor} and computed on"
+    )
     async with asyncio.TaskGroup() as group:
         group.create_task(keep_lying(stage, claim_id, lying))
         await stage.event(ChallengeOpened, lambda e: e.claim_id == claim_id)
@@ -164,6 +157,22 @@ async def _lie(
             f"the contract recomputes one element: the liar loses its bond, {reward:g} ether go to the watcher"
         )
     return claim_id, request_id
+
+
+def _mislead(shelved: ShelvedModel, request: bytes, truth: Answer) -> tuple[Lie, LyingClaim]:
+    """One wrong number that makes another digit of it: in the largest product where one does."""
+    tape = shelved.model.tape
+    symbols = shelved.model.symbols(shelved.model.sources(request, truth.output, truth.witness))
+    products = [
+        index for index, instruction in enumerate(tape.instructions) if instruction.opcode is Opcode.MATMUL
+    ]
+    for tensor in sorted(products, key=lambda index: -tape.instructions[index].count(symbols)):
+        with suppress(ConfigError):
+            return invent_lie(
+                *(shelved.model, shelved.executor, request, truth, tensor),
+                wanted=lambda output: _digit(output) != _digit(truth.output),
+            )
+    raise ConfigError("no lie was found that turns this digit into another: try another image")
 
 
 async def _digit_in(stage: Stage, consumer: Consumer) -> int:
