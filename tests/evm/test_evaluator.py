@@ -1,4 +1,4 @@
-"""The Solidity evaluator against the reference executor: random admitted tapes, and shapes that are easily got wrong."""
+"""The Solidity evaluator against the reference executor, on random admitted tapes and on shapes easily got wrong."""
 
 from collections.abc import Sequence
 

@@ -6,6 +6,16 @@ import {Softfloat32} from "../lib/Softfloat32.sol";
 import {ScalarProgram} from "./ScalarProgram.sol";
 import {Decoded, TapeDecoder} from "./TapeDecoder.sol";
 import {TensorView, View} from "./TensorView.sol";
+import {Walk} from "./Walk.sol";
+
+/// @notice The first of the largest (or smallest) values so far.
+struct Best {
+    uint256 value;
+    /// Larger for a better value.
+    int256 order;
+    uint256 position;
+    uint256 seen;
+}
 
 /// @title The seven instructions, one element at a time (docs/protocol.md §1.3)
 /// @dev Integers are computed in 256 bits: admission proves that they fit i64, so that nothing here can overflow.
@@ -44,7 +54,8 @@ contract ElementEvaluator is IElementEvaluator {
         uint64 element,
         Opening[] calldata openings
     ) external pure returns (uint64 bits) {
-        Decoded memory d = _prepare(instruction, symbols, openings);
+        Decoded memory d = TapeDecoder.decode(instruction, symbols);
+        _open(d, openings);
         return _evaluate(d, element, _registers());
     }
 
@@ -56,7 +67,8 @@ contract ElementEvaluator is IElementEvaluator {
         Opening[] calldata openings
     ) external pure returns (uint64[] memory bits) {
         unchecked {
-            Decoded memory d = _prepare(instruction, symbols, openings);
+            Decoded memory d = TapeDecoder.decode(instruction, symbols);
+            _open(d, openings);
             uint256 registers = _registers();
             bits = new uint64[](elements.length);
             for (uint256 i; i != elements.length; ++i) {
@@ -65,55 +77,11 @@ contract ElementEvaluator is IElementEvaluator {
         }
     }
 
-    function _prepare(bytes calldata instruction, uint64[8] calldata symbols, Opening[] calldata openings)
-        private
-        pure
-        returns (Decoded memory d)
-    {
+    function _open(Decoded memory d, Opening[] calldata openings) private pure {
         unchecked {
-            d = TapeDecoder.decode(instruction, symbols);
-            _mergeReduceAxes(d);
+            Walk.mergeReduceAxes(d);
             for (uint256 i; i != d.views.length; ++i) {
                 d.views[i].open(openings);
-            }
-        }
-    }
-
-    /// @dev Joins a reduce axis with the next one where every view runs through both as through a single axis: the
-    /// elements read and their order stay the same, and the innermost loop gets longer.
-    function _mergeReduceAxes(Decoded memory d) private pure {
-        unchecked {
-            for (uint256 axis = d.dimensions.length; axis > d.rank + 1;) {
-                --axis;
-                uint256 inner = d.dimensions[axis];
-                bool joined = true;
-                for (uint256 i; i != d.views.length; ++i) {
-                    int256[] memory strides = d.views[i].strides;
-                    joined = joined && strides[axis - 1] == strides[axis] * int256(inner);
-                }
-                if (!joined) continue;
-                d.dimensions[axis - 1] *= inner;
-                _remove(d.dimensions, axis);
-                for (uint256 i; i != d.views.length; ++i) {
-                    uint256[] memory strides;
-                    int256[] memory joinedStrides = d.views[i].strides;
-                    assembly ("memory-safe") {
-                        strides := joinedStrides
-                    }
-                    _remove(strides, axis - 1); // the inner stride is the joined axis' stride
-                }
-            }
-        }
-    }
-
-    function _remove(uint256[] memory values, uint256 index) private pure {
-        unchecked {
-            uint256 last = values.length - 1;
-            for (; index != last; ++index) {
-                values[index] = values[index + 1];
-            }
-            assembly ("memory-safe") {
-                mstore(values, last)
             }
         }
     }
@@ -129,7 +97,7 @@ contract ElementEvaluator is IElementEvaluator {
     function _evaluate(Decoded memory d, uint256 element, uint256 registers) private pure returns (uint64 bits) {
         unchecked {
             if (element >= d.count) revert MalformedInstruction(0);
-            _place(d, element);
+            Walk.place(d, element);
             uint256 opcode = d.opcode;
             uint256 value;
             if (opcode == TapeDecoder.MAP) value = _run(d, registers);
@@ -144,61 +112,14 @@ contract ElementEvaluator is IElementEvaluator {
         }
     }
 
-    /// @dev Sets the output coordinates to the element's, the reduce coordinates to zero, and the views accordingly.
-    function _place(Decoded memory d, uint256 element) private pure {
-        unchecked {
-            uint256 axes = d.dimensions.length;
-            for (uint256 axis = d.rank; axis != 0;) {
-                --axis;
-                uint256 dimension = d.dimensions[axis]; // not zero, since the result has this element
-                d.coordinates[axis] = element % dimension;
-                element /= dimension;
-            }
-            for (uint256 axis = d.rank; axis < axes; ++axis) {
-                d.coordinates[axis] = 0;
-            }
-            for (uint256 i; i != d.views.length; ++i) {
-                View memory v = d.views[i];
-                int256 index = v.offset;
-                for (uint256 axis; axis != d.rank; ++axis) {
-                    index += int256(d.coordinates[axis]) * v.strides[axis];
-                }
-                v.index = index;
-            }
-        }
-    }
-
-    /// @dev Moves to the next reduce coordinates, row-major, over all reduce axes before `last`; false after the last.
-    function _advance(Decoded memory d, uint256 last) private pure returns (bool) {
-        unchecked {
-            for (uint256 axis = last; axis != d.rank;) {
-                --axis;
-                if (d.coordinates[axis] + 1 != d.dimensions[axis]) {
-                    _move(d.views, axis, 1);
-                    ++d.coordinates[axis];
-                    return true;
-                }
-                _move(d.views, axis, -int256(d.coordinates[axis]));
-                d.coordinates[axis] = 0;
-            }
-            return false;
-        }
-    }
-
-    function _move(View[] memory views, uint256 axis, int256 steps) private pure {
-        unchecked {
-            for (uint256 i; i != views.length; ++i) {
-                views[i].index += steps * views[i].strides[axis];
-            }
-        }
-    }
-
     /// @dev The program's result at the current coordinates.
     function _run(Decoded memory d, uint256 registers) private pure returns (uint256) {
         unchecked {
+            View[] memory views = d.views;
+            uint256 count = views.length;
             uint256 next = registers;
-            for (uint256 i; i != d.views.length; ++i) {
-                uint256 value = d.views[i].load();
+            for (uint256 i; i != count; ++i) {
+                uint256 value = views[i].load();
                 assembly ("memory-safe") {
                     mstore(next, value)
                 }
@@ -213,7 +134,7 @@ contract ElementEvaluator is IElementEvaluator {
             uint256 last = d.dimensions.length - 1;
             do {
                 sum += _dot(d.views[0], d.views[1], last, d.dimensions[last]);
-            } while (_advance(d, last));
+            } while (Walk.advance(d));
         }
     }
 
@@ -246,8 +167,8 @@ contract ElementEvaluator is IElementEvaluator {
         unchecked {
             uint256 aWidth = a.width;
             uint256 bWidth = b.width;
-            uint256 aSign = a.signByte();
-            uint256 bSign = b.signByte();
+            uint256 aSign = a.signByte;
+            uint256 bSign = b.signByte;
             if (aWidth > 2 || bWidth > 2) {
                 for (; steps != 0; --steps) {
                     sum += TensorView.read(p, aWidth, aSign) * TensorView.read(q, bWidth, bSign);
@@ -273,32 +194,41 @@ contract ElementEvaluator is IElementEvaluator {
         }
     }
 
-    function _reduce(Decoded memory d, uint256 registers) private pure returns (uint256 result) {
+    function _reduce(Decoded memory d, uint256 registers) private pure returns (uint256) {
         unchecked {
-            result = _run(d, registers);
-            uint256 reducer = d.reducer;
-            uint256 axes = d.dimensions.length;
-            int256 best = _order(d, result);
-            uint256 bestPosition;
-            for (uint256 position = 1; _advance(d, axes); ++position) {
-                uint256 value = _run(d, registers);
-                if (reducer == TapeDecoder.SUM) {
-                    result += value;
-                    continue;
+            uint256 last = d.dimensions.length - 1;
+            uint256 inner = d.dimensions[last];
+            Best memory best;
+            best.order = type(int256).min;
+            uint256 sum;
+            do {
+                for (uint256 left = inner; left != 0; --left) {
+                    uint256 value = _run(d, registers);
+                    Walk.move(d.views, last, 1);
+                    if (d.reducer == TapeDecoder.SUM) sum += value;
+                    else _prefer(best, d, value);
                 }
-                int256 order = _order(d, value);
-                // Strictly: of equal values the first one stays.
-                if (order == best || (order > best) == (reducer == TapeDecoder.MIN)) continue;
-                (result, best, bestPosition) = (value, order, position);
-            }
-            if (reducer == TapeDecoder.ARGMAX) return bestPosition;
-            if (d.isFloat) return Softfloat32.positiveZero(result);
+                Walk.move(d.views, last, -int256(inner));
+            } while (Walk.advance(d));
+            if (d.reducer == TapeDecoder.SUM) return sum;
+            if (d.reducer == TapeDecoder.ARGMAX) return best.position;
+            return d.isFloat ? Softfloat32.positiveZero(best.value) : best.value;
         }
     }
 
-    /// @dev An integer that orders a program's results.
-    function _order(Decoded memory d, uint256 value) private pure returns (int256) {
-        return d.isFloat ? Softfloat32.order(value) : int256(value);
+    /// @dev Keeps the value if it comes before all earlier ones: strictly, so that of equal ones the first stays.
+    function _prefer(Best memory best, Decoded memory d, uint256 value) private pure {
+        unchecked {
+            // an integer that orders the program's results
+            int256 order = d.isFloat ? Softfloat32.order(value) : int256(value);
+            if (d.reducer == TapeDecoder.MIN) order = -order;
+            if (order > best.order) {
+                best.order = order;
+                best.value = value;
+                best.position = best.seen;
+            }
+            ++best.seen;
+        }
     }
 
     function _gather(Decoded memory d) private pure returns (uint256) {

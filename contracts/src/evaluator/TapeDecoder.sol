@@ -63,7 +63,7 @@ library TapeDecoder {
     /// @dev Chunk positions are u32: a tensor has at most 2^32 chunks of 1,024 bytes.
     uint256 private constant MAX_TENSOR_BYTES = 1 << 42;
     /// @dev Reads and operations an element: keeps every step under the 2^24 gas of one transaction (EIP-7825).
-    uint256 private constant MAX_WORK = 1 << 15;
+    uint256 private constant MAX_WORK = 1 << 14;
 
     /// @notice Decodes all of it. Coordinates are zero, views at their offsets, chunks not opened.
     function decode(bytes calldata instruction, uint64[8] calldata symbols) internal pure returns (Decoded memory d) {
@@ -133,6 +133,7 @@ library TapeDecoder {
                 v.ref = r.u32();
                 v.dtype = _dtype(r);
                 v.width = TensorView.widthOf(v.dtype);
+                v.signByte = TensorView.signByteOf(v.dtype);
                 v.byteLength = v.width;
                 uint256 factors = r.u8();
                 r.require_(factors <= MAX_AXES);

@@ -9,8 +9,9 @@ struct View {
     uint256 ref;
     /// Element type, 1…6.
     uint256 dtype;
-    /// Bytes an element.
+    /// Bytes an element, and which of them has the sign (31 for none).
     uint256 width;
+    uint256 signByte;
     /// Bytes of the whole tensor.
     uint256 byteLength;
     /// The view, in elements: its offset, and a stride for every axis.
@@ -32,13 +33,27 @@ struct View {
 library TensorView {
     uint256 private constant CHUNK = 1024;
 
-    /// @dev Byte t is the width of element type t, resp. the position of its sign byte (31, no sign to extend, for u8 and f32).
+    /// @dev Byte t is the width of element type t, and the position of its sign byte: 31 for u8 and f32, which have none.
     uint256 private constant WIDTHS = 0x00010102040804 << 200;
     uint256 private constant SIGN_BYTES = 0x001f000103071f << 200;
 
     function widthOf(uint256 dtype) internal pure returns (uint256 width) {
         assembly ("memory-safe") {
             width := byte(dtype, WIDTHS)
+        }
+    }
+
+    function signByteOf(uint256 dtype) internal pure returns (uint256 position) {
+        assembly ("memory-safe") {
+            position := byte(dtype, SIGN_BYTES)
+        }
+    }
+
+    /// @notice The stride of an axis that is known to exist.
+    function stride(View memory v, uint256 axis) internal pure returns (int256 elements) {
+        int256[] memory strides = v.strides;
+        assembly ("memory-safe") {
+            elements := mload(add(add(strides, 0x20), shl(5, axis)))
         }
     }
 
@@ -53,8 +68,8 @@ library TensorView {
                 uint256 complete = chunks.length / CHUNK;
                 v.opened = positions.length < complete ? positions.length : complete;
                 assembly ("memory-safe") {
-                    mstore(add(v, 0xe0), positions.offset) // v.positions
-                    mstore(add(v, 0x120), chunks.offset) // v.chunks
+                    mstore(add(v, 0x100), positions.offset) // v.positions
+                    mstore(add(v, 0x140), chunks.offset) // v.chunks
                 }
                 return;
             }
@@ -66,7 +81,7 @@ library TensorView {
         unchecked {
             uint256 offset = uint256(v.index) * v.width;
             if (offset - v.low >= v.size) locate(v, offset);
-            return read(v.data + offset - v.low, v.width, signByte(v));
+            return read(v.data + offset - v.low, v.width, v.signByte);
         }
     }
 
@@ -106,12 +121,6 @@ library TensorView {
         }
     }
 
-    function signByte(View memory v) internal pure returns (uint256 position) {
-        assembly ("memory-safe") {
-            position := byte(mload(add(v, 0x20)), SIGN_BYTES) // v.dtype
-        }
-    }
-
     /// @notice A little-endian element of 1, 2, 4 or 8 bytes.
     /// @param position Its calldata position.
     /// @param sign The position of the byte whose top bit is the sign, or 31.
@@ -134,8 +143,9 @@ library TensorView {
     }
 
     function _position(View memory v, uint256 i) private pure returns (uint256 position) {
+        uint256 positions = v.positions;
         assembly ("memory-safe") {
-            position := calldataload(add(mload(add(v, 0xe0)), shl(5, i))) // v.positions
+            position := calldataload(add(positions, shl(5, i)))
         }
     }
 }

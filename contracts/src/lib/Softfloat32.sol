@@ -100,11 +100,11 @@ library Softfloat32 {
             uint256 odd = e & 1;
             m <<= 30 + odd;
             // Newton's method from above: (n + 2^54) / 2^28 is at most 6.1% too large; three steps leave less than one unit.
-            uint256 root = (m >> 28) + (1 << 26);
-            root = (root + m / root) >> 1;
-            root = (root + m / root) >> 1;
-            root = (root + m / root) >> 1;
             assembly ("memory-safe") {
+                let root := add(shr(28, m), 0x4000000)
+                root := shr(1, add(root, div(m, root)))
+                root := shr(1, add(root, div(m, root)))
+                root := shr(1, add(root, div(m, root)))
                 root := sub(root, gt(mul(root, root), m)) // rounded down
                 // A sticky bit below, in units of 2^((e−odd−182)/2): 28 or 29 bits; shift to 29, keep 24.
                 m := or(shl(1, root), lt(mul(root, root), m))
