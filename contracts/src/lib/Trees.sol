@@ -20,15 +20,15 @@ library Trees {
     /// @notice Levels above the leaves of a tree: `ceil(log2(max(count, 1)))`.
     function depth(uint256 count) internal pure returns (uint256 levels) {
         if (count < 2) return 0;
-        unchecked {
-            uint256 rest = count - 1;
-            for (uint256 half = 128; half != 0; half >>= 1) {
-                if (rest >> half != 0) {
-                    rest >>= half;
-                    levels += half;
-                }
-            }
-            return levels + 1;
+        assembly ("memory-safe") {
+            // The position of the highest bit of count − 1, and one more. Counts here are far below 2^64.
+            let rest := sub(count, 1)
+            levels := shl(5, gt(rest, 0xffffffff))
+            levels := or(levels, shl(4, gt(shr(levels, rest), 0xffff)))
+            levels := or(levels, shl(3, gt(shr(levels, rest), 0xff)))
+            levels := or(levels, shl(2, gt(shr(levels, rest), 0xf)))
+            levels := or(levels, shl(1, gt(shr(levels, rest), 0x3)))
+            levels := add(or(levels, gt(shr(levels, rest), 0x1)), 1)
         }
     }
 
@@ -107,10 +107,9 @@ library Trees {
             let right := add(buffer, 33)
             let sibling := path.offset
             root := hash
-            for { let end := add(sibling, shl(5, path.length)) } lt(sibling, end) { sibling := add(
-                sibling,
-                32
-            ) } {
+            for { let end := add(sibling, shl(5, path.length)) } lt(sibling, end) {
+                sibling := add(sibling, 32)
+            } {
                 switch and(position, 1)
                 case 0 {
                     mstore(left, root)

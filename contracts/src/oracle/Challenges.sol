@@ -12,11 +12,15 @@ import {
     Turn
 } from "../interfaces/Types.sol";
 import {Trees} from "../lib/Trees.sol";
+import {Challenge, ChallengeState, StoredChallenge} from "./ChallengeState.sol";
 import {Delivery} from "./Delivery.sol";
 
 /// @notice What a challenge is, whose turn it is, and how it is settled. Clocks are lazy: reveals are recorded per claim and
 /// node, and each challenge works out from those records what its players have used.
 abstract contract Challenges is Delivery {
+    using ChallengeState for Challenge;
+    using ChallengeState for StoredChallenge;
+
     /// @dev Gas that moves are paid for; below what they cost, so that nobody moves for the money.
     uint256 private constant OPEN_GAS = 50_000;
     uint256 internal constant PICK_GAS = 40_000;
@@ -24,26 +28,13 @@ abstract contract Challenges is Delivery {
     uint256 private constant REVEAL_GAS = 65_000;
     uint256 private constant CHUNK_GAS = 70_000;
 
+    /// @dev Gwei of one move, far beyond any; sums of them fit the 40 bits that a challenge has.
+    uint256 private constant MAX_COST = type(uint32).max;
+
     /// @dev Levels that one reveal opens.
     uint256 internal constant ARITY_LOG2 = 4;
 
-    /// @dev Two words: this, and the current node, which is the trace root before the first step (`steps` 0 and no
-    /// instruction named) and not stored then.
-    struct Challenge {
-        ChallengeStatus status;
-        uint40 since;
-        uint24 challengerLeft;
-        uint24 defenderLeft;
-        uint32 instruction;
-        uint32 position;
-        uint8 height;
-        uint40 byteLength;
-        uint8 steps;
-        uint40 costGwei;
-        bytes32 node;
-    }
-
-    mapping(bytes32 challengeId => Challenge) internal _challenges;
+    mapping(bytes32 challengeId => StoredChallenge) internal _challenges;
     mapping(address challenger => mapping(address delegate => bool)) internal _delegates;
 
     /// @dev Time (40 bits) over the low 216 bits of the keccak256 of what was revealed, by claim, node, length tag, count.
@@ -56,17 +47,19 @@ abstract contract Challenges is Delivery {
         _requireClaimIn(claimId, c.status, ClaimStatus.PROPOSED);
         require(block.timestamp <= c.windowEnd, WindowClosed(block.timestamp, c.windowEnd));
         id = _challengeId(claimId, msg.sender, nonce);
-        Challenge storage ch = _challenges[id];
-        require(ch.status == ChallengeStatus.NONE, ChallengeExists(id));
+        StoredChallenge storage stored = _challenges[id];
+        require(stored.word == 0, ChallengeExists(id));
         Listing storage l = _listings[c.listing];
         _creditAndLock(l.challengeBond);
         c.openChallenges += 1;
+        Challenge memory ch;
         ch.status = ChallengeStatus.ACTIVE;
-        ch.since = uint40(block.timestamp);
-        ch.challengerLeft = uint24(l.challengerClock);
-        ch.defenderLeft = uint24(l.defenderClock);
+        ch.since = block.timestamp;
+        ch.challengerLeft = l.challengerClock;
+        ch.defenderLeft = l.defenderClock;
         ch.instruction = NO_INDEX;
         ch.costGwei = _costGwei(OPEN_GAS);
+        stored.save(ch);
         emit ChallengeOpened(id, claimId, msg.sender, nonce);
     }
 
@@ -78,27 +71,29 @@ abstract contract Challenges is Delivery {
 
     /// @inheritdoc IGame
     function timeout(ChallengeKey calldata key) external {
-        (bytes32 id, Challenge storage ch) = _activeChallenge(key);
+        (bytes32 id, Challenge memory ch) = _activeChallenge(key);
         Claim storage c = _claims[key.claimId];
         _requireClaimIn(key.claimId, c.status, ClaimStatus.PROPOSED);
-        (Turn turn, uint256 limit,) = _turn(ch, c, key.claimId);
+        _locate(ch, c);
+        (Turn turn, uint256 limit,,) = _turn(ch, c, key.claimId);
         require(block.timestamp > limit, ClockRunning(block.timestamp, limit));
-        if (turn == Turn.DEFENDER) _convict(key, id, ch, c);
+        if (turn == Turn.DEFENDER) _convict(key, id, c);
         else _lose(key, id, ch, c);
     }
 
     /// @inheritdoc IGame
     function close(ChallengeKey calldata key) external {
-        (bytes32 id, Challenge storage ch) = _activeChallenge(key);
+        (bytes32 id, Challenge memory ch) = _activeChallenge(key);
         Claim storage c = _claims[key.claimId];
         ClaimStatus status = c.status;
         require(status != ClaimStatus.PROPOSED, ClaimUndecided(key.claimId));
         if (status == ClaimStatus.FINALIZED) {
-            (Turn turn, uint256 limit,) = _turn(ch, c, key.claimId);
+            _locate(ch, c);
+            (Turn turn, uint256 limit,,) = _turn(ch, c, key.claimId);
             if (turn == Turn.CHALLENGER && block.timestamp > limit) return _lose(key, id, ch, c);
         }
-        uint256 drawn = status == ClaimStatus.REFUTED ? _drawPot(c, uint256(ch.costGwei) * 1 gwei) : 0;
-        _settle(key, id, ch, c, ChallengeStatus.VOID, _listings[c.listing].challengeBond + drawn, 0);
+        uint256 drawn = status == ClaimStatus.REFUTED ? _drawPot(c, ch.costGwei * 1 gwei) : 0;
+        _settle(key, id, c, ChallengeStatus.VOID, _listings[c.listing].challengeBond + drawn, 0);
         if (c.openChallenges == 0 && c.pot != 0) {
             _burn(c.pot);
             c.pot = 0;
@@ -107,21 +102,22 @@ abstract contract Challenges is Delivery {
 
     /// @inheritdoc IGame
     function getChallenge(ChallengeKey calldata key) external view returns (ChallengeView memory v) {
-        Challenge storage ch = _challenges[_challengeId(key.claimId, key.challenger, key.nonce)];
+        Challenge memory ch = _challenges[_challengeId(key.claimId, key.challenger, key.nonce)].load();
         Claim storage c = _claims[key.claimId];
         v.status = ch.status;
-        v.since = ch.since;
-        v.challengerLeft = ch.challengerLeft;
-        v.defenderLeft = ch.defenderLeft;
-        v.instruction = ch.instruction;
-        v.position = ch.position;
-        v.byteLength = ch.byteLength;
-        v.challengerCost = uint256(ch.costGwei) * 1 gwei;
-        v.steps = ch.steps;
-        (v.node, v.height) = _place(ch, c);
+        v.since = uint40(ch.since);
+        v.challengerLeft = uint32(ch.challengerLeft);
+        v.defenderLeft = uint32(ch.defenderLeft);
+        v.instruction = uint32(ch.instruction);
+        v.position = uint64(ch.position);
+        v.byteLength = uint64(ch.byteLength);
+        v.challengerCost = ch.costGwei * 1 gwei;
+        v.steps = uint16(ch.steps);
+        _locate(ch, c);
+        (v.node, v.height) = (ch.node, uint8(ch.height));
         if (v.status == ChallengeStatus.ACTIVE && c.status == ClaimStatus.PROPOSED) {
             uint256 limit;
-            (v.turn, limit,) = _turn(ch, c, key.claimId);
+            (v.turn, limit,,) = _turn(ch, c, key.claimId);
             v.limit = uint40(limit);
         }
     }
@@ -152,10 +148,10 @@ abstract contract Challenges is Delivery {
     function _activeChallenge(ChallengeKey calldata key)
         internal
         view
-        returns (bytes32 id, Challenge storage ch)
+        returns (bytes32 id, Challenge memory ch)
     {
         id = _challengeId(key.claimId, key.challenger, key.nonce);
-        ch = _challenges[id];
+        ch = _challenges[id].load();
         require(ch.status == ChallengeStatus.ACTIVE, ChallengeNotActive(id, ch.status));
     }
 
@@ -167,50 +163,36 @@ abstract contract Challenges is Delivery {
         return keccak256(abi.encode(claimId, node, lengthTag, count));
     }
 
-    /// @dev Whether a challenge still stands at the trace root.
-    function _atTraceRoot(Challenge storage ch) internal view returns (bool) {
-        return ch.steps == 0 && ch.instruction == NO_INDEX;
-    }
-
-    /// @dev The current node, and the levels below it.
-    function _place(Challenge storage ch, Claim storage c)
-        internal
-        view
-        returns (bytes32 node, uint8 height)
-    {
-        if (_atTraceRoot(ch)) {
-            return (c.traceRoot, uint8(Trees.depth(_listings[c.listing].instructionCount)));
-        }
-        return (ch.node, ch.height);
+    /// @dev Fills in node and height of a challenge that stands at the trace root.
+    function _locate(Challenge memory ch, Claim storage c) internal view {
+        if (!ch.atTraceRoot()) return;
+        ch.node = c.traceRoot;
+        ch.height = Trees.depth(_listings[c.listing].instructionCount);
     }
 
     /// @dev Which record answers the current node: its length tag and number of children, 0 for a chunk.
-    function _question(uint32 instruction, uint8 height, uint64 byteLength)
-        internal
-        pure
-        returns (uint64 lengthTag, uint256 count)
-    {
-        bool tensorRoot = instruction != NO_INDEX && height == Trees.chunkDepth(byteLength);
-        lengthTag = tensorRoot ? byteLength : NO_LENGTH;
-        if (height == 0) return (lengthTag, 0);
-        uint256 odd = height % ARITY_LOG2;
+    function _question(Challenge memory ch) internal pure returns (uint64 lengthTag, uint256 count) {
+        bool tensorRoot = ch.instruction != NO_INDEX && ch.height == Trees.chunkDepth(ch.byteLength);
+        lengthTag = tensorRoot ? uint64(ch.byteLength) : NO_LENGTH;
+        if (ch.height == 0) return (lengthTag, 0);
+        uint256 odd = ch.height % ARITY_LOG2;
         count = 1 << (odd == 0 ? ARITY_LOG2 : odd);
     }
 
     /// @dev Time at which the current node was answered, 0 if it was not, and the record's hash.
-    function _answer(Challenge storage ch, Claim storage c, bytes32 claimId)
+    function _answer(Challenge memory ch, Claim storage c, bytes32 claimId)
         internal
         view
         returns (uint256 time, uint256 recorded)
     {
-        bool atRoot = _atTraceRoot(ch);
-        uint256 traceTime = atRoot ? c.traceTime : 0;
-        if (atRoot && traceTime == 0) return (0, 0);
-        (bytes32 node, uint8 height) = _place(ch, c);
-        // A trace of one tensor has no tree: the challenger names the instruction at once.
-        if (atRoot && height == 0) return (traceTime, 0);
-        (uint64 lengthTag, uint256 count) = _question(ch.instruction, height, ch.byteLength);
-        uint256 record = _records[_recordKey(claimId, node, lengthTag, count)];
+        uint256 traceTime = 0;
+        if (ch.atTraceRoot()) {
+            traceTime = c.traceTime;
+            // A trace of one tensor has no tree: the challenger names the instruction at once.
+            if (traceTime == 0 || ch.height == 0) return (traceTime, 0);
+        }
+        (uint64 lengthTag, uint256 count) = _question(ch);
+        uint256 record = _records[_recordKey(claimId, ch.node, lengthTag, count)];
         time = record >> 216;
         if (time != 0 && time < traceTime) time = traceTime;
         recorded = record & RECORD_HASH;
@@ -218,25 +200,25 @@ abstract contract Challenges is Delivery {
 
     /// @dev Whose clock runs, until when, and since when. A defender who answered too late stays on turn, with its limit in
     /// the past: nothing that happens later can mend it.
-    function _turn(Challenge storage ch, Claim storage c, bytes32 claimId)
+    function _turn(Challenge memory ch, Claim storage c, bytes32 claimId)
         internal
         view
-        returns (Turn turn, uint256 limit, uint256 answered)
+        returns (Turn turn, uint256 limit, uint256 answered, uint256 recorded)
     {
-        (answered,) = _answer(ch, c, claimId);
+        (answered, recorded) = _answer(ch, c, claimId);
         uint256 since = ch.since;
         limit = since + ch.defenderLeft;
-        if (answered == 0 || answered > limit) return (Turn.DEFENDER, limit, answered);
+        if (answered == 0 || answered > limit) return (Turn.DEFENDER, limit, answered, recorded);
         if (answered < since) answered = since;
-        return (Turn.CHALLENGER, answered + ch.challengerLeft, answered);
+        return (Turn.CHALLENGER, answered + ch.challengerLeft, answered, recorded);
     }
 
     /// @dev The challenge wins: half of the bond is the challenger's; the rest pays the void challengers' gas, or burns.
-    function _convict(ChallengeKey calldata key, bytes32 id, Challenge storage ch, Claim storage c) internal {
+    function _convict(ChallengeKey calldata key, bytes32 id, Claim storage c) internal {
         Listing storage l = _listings[c.listing];
         (uint256 bond, bytes32 requestId) = (l.claimBond, c.requestId);
         c.status = ClaimStatus.REFUTED;
-        _settle(key, id, ch, c, ChallengeStatus.WON, l.challengeBond + bond / 2, 0);
+        _settle(key, id, c, ChallengeStatus.WON, l.challengeBond + bond / 2, 0);
         // INVARIANT: challenging oneself never pays: the other half leaves only for metered gas of the past.
         if (c.openChallenges == 0) _burn(bond - bond / 2);
         else c.pot = uint128(bond - bond / 2);
@@ -246,37 +228,36 @@ abstract contract Challenges is Delivery {
     }
 
     /// @dev The model's own program is malformed: nobody is at fault, all bonds go back.
-    function _void(ChallengeKey calldata key, bytes32 id, Challenge storage ch, Claim storage c) internal {
+    function _void(ChallengeKey calldata key, bytes32 id, Claim storage c) internal {
         Listing storage l = _listings[c.listing];
         c.status = ClaimStatus.VOID;
         _credit(c.claimant, l.claimBond);
-        _settle(key, id, ch, c, ChallengeStatus.VOID, l.challengeBond, 0);
+        _settle(key, id, c, ChallengeStatus.VOID, l.challengeBond, 0);
         emit ClaimVoided(key.claimId, c.requestId);
         _decided(c.requestId);
     }
 
     /// @dev The challenger ran out of time: its bond pays the defender's gas, half as much again, and the trace.
-    function _lose(ChallengeKey calldata key, bytes32 id, Challenge storage ch, Claim storage c) private {
+    function _lose(ChallengeKey calldata key, bytes32 id, Challenge memory ch, Claim storage c) private {
         Listing storage l = _listings[c.listing];
         uint256 gasUsed = TRACE_GAS + REVEAL_GAS * ch.steps;
         gasUsed += ch.instruction != NO_INDEX && ch.height == 0 ? CHUNK_GAS : REVEAL_GAS;
         uint256 bond = l.challengeBond;
         uint256 pay = gasUsed * _gasPrice() * 3 / 2 + l.traceSeconds * TRACE_SECOND_PRICE;
         if (pay > bond) pay = bond;
-        _settle(key, id, ch, c, ChallengeStatus.LOST, 0, pay);
+        _settle(key, id, c, ChallengeStatus.LOST, 0, pay);
         _burn(bond - pay);
     }
 
     function _settle(
         ChallengeKey calldata key,
         bytes32 id,
-        Challenge storage ch,
         Claim storage c,
         ChallengeStatus status,
         uint256 toChallenger,
         uint256 toClaimant
     ) private {
-        ch.status = status;
+        _challenges[id].setStatus(status);
         c.openChallenges -= 1;
         _credit(key.challenger, toChallenger);
         _credit(c.claimant, toClaimant);
@@ -296,8 +277,8 @@ abstract contract Challenges is Delivery {
     }
 
     /// @dev Metered when the move is made, since who could choose the time could wait for dear gas.
-    function _costGwei(uint256 gasUsed) internal view returns (uint40) {
-        uint256 cost = gasUsed * _gasPrice() / 1 gwei;
-        return cost > type(uint40).max ? type(uint40).max : uint40(cost);
+    function _costGwei(uint256 gasUsed) internal view returns (uint256 cost) {
+        cost = gasUsed * _gasPrice() / 1 gwei;
+        if (cost > MAX_COST) cost = MAX_COST;
     }
 }

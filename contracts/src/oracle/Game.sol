@@ -14,11 +14,14 @@ import {
     Turn
 } from "../interfaces/Types.sol";
 import {Trees} from "../lib/Trees.sol";
+import {Challenge, ChallengeState, StoredChallenge} from "./ChallengeState.sol";
 import {Challenges} from "./Challenges.sol";
 import {Judge} from "./Judge.sol";
 
 /// @notice The moves of a dispute.
 abstract contract Game is Challenges {
+    using ChallengeState for StoredChallenge;
+
     uint256 private constant INPUT = 1;
     uint256 private constant CONST = 2;
 
@@ -26,6 +29,8 @@ abstract contract Game is Challenges {
     /// reaches to the end of the calldata, so it is handed on as it is: not decoded here, nor encoded again.
     uint256 private constant NAME_WORDS = 8;
     uint256 private constant JUDGE_WORDS = 14;
+
+    uint256 private constant MAX_BYTE_LENGTH = type(uint40).max;
 
     address private immutable _JUDGE;
 
@@ -90,107 +95,102 @@ abstract contract Game is Challenges {
             msg.sender == key.challenger || _delegates[key.challenger][msg.sender],
             NotAllowed(msg.sender, key.challenger)
         );
-        (bytes32 id, Challenge storage ch) = _activeChallenge(key);
+        (bytes32 id, Challenge memory ch) = _activeChallenge(key);
         Claim storage c = _claims[key.claimId];
+        _locate(ch, c);
+        _requireNode(expectedNode, ch.node);
         _spendClocks(ch, c, key.claimId);
-        (bytes32 node, uint8 height) = _place(ch, c);
-        _requireNode(expectedNode, node);
-        (uint32 instruction, uint40 byteLength) = (ch.instruction, ch.byteLength);
-        uint256 position = ch.position;
         for (uint256 i = 0; i < steps.length; ++i) {
-            (node, position, height) =
-                _descend(key.claimId, node, position, height, instruction, byteLength, steps[i]);
+            _descend(key.claimId, ch, steps[i]);
         }
         bool named = naming.instruction.length != 0;
-        bool atTensor = instruction == NO_INDEX && height == 0;
+        bool atTensor = ch.instruction == NO_INDEX && ch.height == 0;
         require(named == atTensor, NamingMismatch(named, atTensor));
         require(named || steps.length != 0, NothingPicked());
-        if (atTensor) {
-            bool sound;
-            instruction = uint32(position);
-            (sound, byteLength) = _nameInstruction(c, position, naming);
-            if (!sound) return _void(key, id, ch, c);
-            height = uint8(Trees.chunkDepth(byteLength));
-            position = 0;
-        }
-        ch.instruction = instruction;
-        ch.position = uint32(position);
-        ch.height = height;
-        ch.byteLength = byteLength;
-        ch.steps += uint8(steps.length);
+        if (atTensor && !_nameInstruction(ch, c, naming)) return _void(key, id, c);
         ch.costGwei += _costGwei(PICK_GAS);
-        ch.node = node;
-        emit Picked(id, key.claimId, node, instruction, uint64(position), height, byteLength);
+        _challenges[id].save(ch);
+        emit Picked(
+            id,
+            key.claimId,
+            ch.node,
+            uint32(ch.instruction),
+            uint64(ch.position),
+            uint8(ch.height),
+            uint64(ch.byteLength)
+        );
     }
 
     /// @inheritdoc IGame
     function prove(ChallengeKey calldata key, bytes32 expectedNode, Proof calldata proof) external {
-        (bytes32 id, Challenge storage ch) = _activeChallenge(key);
+        (bytes32 id, Challenge memory ch) = _activeChallenge(key);
         Claim storage c = _claims[key.claimId];
         _requireClaimIn(key.claimId, c.status, ClaimStatus.PROPOSED);
         _requireNode(expectedNode, ch.node);
         require(ch.instruction != NO_INDEX && ch.height == 0, NotAtChunk(ch.height));
-        (Turn turn, uint256 limit,) = _turn(ch, c, key.claimId);
+        (Turn turn, uint256 limit,, uint256 recorded) = _turn(ch, c, key.claimId);
         require(turn == Turn.CHALLENGER && block.timestamp <= limit, ClockOut(block.timestamp, limit));
-        (, uint256 recorded) = _answer(ch, c, key.claimId);
         Verdict memory v = _judge(ch, c, proof);
         require(uint256(v.chunkHash) & RECORD_HASH == recorded, NotTheRevealed(expectedNode));
-        if (!v.sound) return _void(key, id, ch, c);
+        if (!v.sound) return _void(key, id, c);
         require(v.claimed != v.computed, ElementIsRight(v.element, v.claimed));
         emit ElementProved(id, v.element, v.claimed, v.computed);
-        _convict(key, id, ch, c);
+        _convict(key, id, c);
     }
 
     /// @dev Charges both clocks up to now, for a move of the challenger.
-    function _spendClocks(Challenge storage ch, Claim storage c, bytes32 claimId) private {
-        (Turn turn, uint256 limit, uint256 answered) = _turn(ch, c, claimId);
+    function _spendClocks(Challenge memory ch, Claim storage c, bytes32 claimId) private view {
+        (Turn turn, uint256 limit, uint256 answered,) = _turn(ch, c, claimId);
         require(answered != 0, NotRevealed(ch.node));
         require(turn == Turn.CHALLENGER && block.timestamp <= limit, ClockOut(block.timestamp, limit));
-        ch.defenderLeft -= uint24(answered - ch.since);
-        ch.challengerLeft = uint24(limit - block.timestamp);
-        ch.since = uint40(block.timestamp);
+        ch.defenderLeft -= answered - ch.since;
+        ch.challengerLeft = limit - block.timestamp;
+        ch.since = block.timestamp;
     }
 
     /// @dev One level of a descent, through children that were revealed.
-    function _descend(
-        bytes32 claimId,
-        bytes32 node,
-        uint256 position,
-        uint8 height,
-        uint32 instruction,
-        uint40 byteLength,
-        Step calldata step
-    ) private view returns (bytes32, uint256, uint8) {
-        (uint64 lengthTag, uint256 count) = _question(instruction, height, byteLength);
-        require(step.children.length == count && count != 0, WrongChildCount(step.children.length, count));
-        require(step.index < count, ChildOutOfRange(step.index, count));
-        uint256 record = _records[_recordKey(claimId, node, lengthTag, count)];
-        require(record != 0, NotRevealed(node));
-        require(record & RECORD_HASH == uint256(_hashOf(step.children)) & RECORD_HASH, NotTheRevealed(node));
-        return (step.children[step.index], position * count + step.index, height - uint8(Trees.depth(count)));
+    function _descend(bytes32 claimId, Challenge memory ch, Step calldata step) private view {
+        (uint64 lengthTag, uint256 count) = _question(ch);
+        bytes32[] calldata children = step.children;
+        uint256 index = step.index;
+        require(children.length == count && count != 0, WrongChildCount(children.length, count));
+        require(index < count, ChildOutOfRange(index, count));
+        uint256 record = _records[_recordKey(claimId, ch.node, lengthTag, count)];
+        require(record != 0, NotRevealed(ch.node));
+        require(record & RECORD_HASH == uint256(_hashOf(children)) & RECORD_HASH, NotTheRevealed(ch.node));
+        ch.node = children[index];
+        ch.position = ch.position * count + index;
+        ch.height -= Trees.depth(count);
+        ch.steps += 1;
     }
 
-    /// @dev Length of the result of the instruction at a trace leaf. Not sound where the model is at fault.
-    function _nameInstruction(Claim storage c, uint256 index, InstructionProof calldata naming)
+    /// @dev Goes on from a trace leaf to the tensor that its instruction writes. False where the model is at fault.
+    function _nameInstruction(Challenge memory ch, Claim storage c, InstructionProof calldata naming)
         private
         view
-        returns (bool sound, uint40)
+        returns (bool)
     {
         uint256 count = _listings[c.listing].instructionCount;
+        uint256 index = ch.position;
         // INVARIANT: padding of the trace tree is nobody's tensor.
         require(index < count, InstructionOutOfRange(index, count));
         uint256 start;
         assembly ("memory-safe") {
             start := naming
         }
-        uint256 byteLength;
         bytes memory head = abi.encodeWithSelector(IJudge.name.selector, _subject(c, index), NAME_WORDS * 32);
-        (sound, byteLength) = abi.decode(_ask(_JUDGE, bytes.concat(head, msg.data[start:])), (bool, uint256));
-        // Nor where the tensor is longer than a challenge can address.
-        return (sound && byteLength <= type(uint40).max, uint40(byteLength));
+        (bool sound, uint256 byteLength) =
+            abi.decode(_ask(_JUDGE, bytes.concat(head, msg.data[start:])), (bool, uint256));
+        // Nor is a tensor sound that is longer than a challenge can address.
+        if (!sound || byteLength > MAX_BYTE_LENGTH) return false;
+        ch.instruction = index;
+        ch.byteLength = byteLength;
+        ch.height = Trees.chunkDepth(byteLength);
+        ch.position = 0;
+        return true;
     }
 
-    function _judge(Challenge storage ch, Claim storage c, Proof calldata proof)
+    function _judge(Challenge memory ch, Claim storage c, Proof calldata proof)
         private
         view
         returns (Verdict memory)

@@ -12,8 +12,16 @@ contract GameTest is OracleTest {
     /// @dev Every tensor that a liar can begin to lie in, first and last chunk.
     function test_dispute__lie_in_any_tensor__convicted() external {
         Trace memory mine = truth();
-        uint256[2][8] memory lies =
-            [[uint256(0), 3], [uint256(0), 599], [uint256(1), 0], [uint256(1), 2396], [uint256(2), 0], [uint256(3), 0], [uint256(5), 1], [uint256(1), 1024]];
+        uint256[2][8] memory lies = [
+            [uint256(0), 3],
+            [uint256(0), 599],
+            [uint256(1), 0],
+            [uint256(1), 2396],
+            [uint256(2), 0],
+            [uint256(3), 0],
+            [uint256(5), 1],
+            [uint256(1), 1024]
+        ];
         for (uint256 i = 0; i < lies.length; ++i) {
             Trace memory theirs = lie(lies[i][0], lies[i][1]);
             bytes32 claimId = claim(ask(direct, 100 + i), liar, theirs);

@@ -1,7 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.26;
 
-import {ChallengeKey, ChallengeView, ClaimStatus, InstructionProof, NO_INDEX, Proof, Step, Turn} from "../../src/interfaces/Types.sol";
+import {
+    ChallengeKey,
+    ChallengeView,
+    ClaimStatus,
+    InstructionProof,
+    NO_INDEX,
+    Proof,
+    Step,
+    Turn
+} from "../../src/interfaces/Types.sol";
 import {Merkle} from "./Merkle.sol";
 import {OracleTest} from "./OracleTest.sol";
 import {ToyModel, Trace} from "./ToyModel.sol";
@@ -43,17 +52,30 @@ contract GasTest is OracleTest {
         send(watcher, "open", CHALLENGE_BOND, abi.encodeCall(oracle.open, (claimId, 0)), 75_000);
         ChallengeKey memory key = ChallengeKey(claimId, watcher, 0);
         (bytes32[] memory output, bytes32[] memory witness, bytes32[] memory ok) = tracePaths(theirs);
-        send(liar, "postTrace", 0, abi.encodeCall(oracle.postTrace, (claimId, theirs.root, output, witness, ok)), 80_000);
+        send(
+            liar,
+            "postTrace",
+            0,
+            abi.encodeCall(oracle.postTrace, (claimId, theirs.root, output, witness, ok)),
+            80_000
+        );
         ChallengeView memory v = oracle.getChallenge(key);
         while (v.instruction == NO_INDEX || v.height != 0) {
-            bytes memory data =
-                abi.encodeCall(oracle.reveal, (claimId, v.node, lengthTagOf(v, theirs), childrenOf(v, theirs)));
+            bytes memory data = abi.encodeCall(
+                oracle.reveal, (claimId, v.node, lengthTagOf(v, theirs), childrenOf(v, theirs))
+            );
             send(liar, "reveal", 0, data, 70_000);
             sendPick(key, v, theirs, mine);
             v = oracle.getChallenge(key);
         }
         bytes memory chunk = ToyModel.chunk(theirs.tensors[v.instruction].raw, v.position);
-        send(liar, "postChunk", 0, abi.encodeCall(oracle.postChunk, (claimId, v.node, lengthTagOf(v, theirs), chunk)), 75_000);
+        send(
+            liar,
+            "postChunk",
+            0,
+            abi.encodeCall(oracle.postChunk, (claimId, v.node, lengthTagOf(v, theirs), chunk)),
+            75_000
+        );
         v = oracle.getChallenge(key);
         Proof memory p = proofOf(v, theirs, mine, 9000 % 256);
         send(watcher, "prove", 0, abi.encodeCall(oracle.prove, (key, v.node, p)), 320_000);
@@ -62,7 +84,9 @@ contract GasTest is OracleTest {
         assertLe(total, 1_000_000, "a whole dispute");
     }
 
-    function sendPick(ChallengeKey memory key, ChallengeView memory v, Trace memory theirs, Trace memory mine) private {
+    function sendPick(ChallengeKey memory key, ChallengeView memory v, Trace memory theirs, Trace memory mine)
+        private
+    {
         (Step[] memory steps, uint256 index) = firstStep(v, theirs, mine);
         bool leaf = v.instruction == NO_INDEX && v.height == 4;
         InstructionProof memory named = leaf ? naming(v.position * steps[0].children.length + index) : none();

@@ -37,7 +37,11 @@ library Merkle {
         return levels[levels.length - 1][0];
     }
 
-    function path(bytes32[][] memory levels, uint256 position) internal pure returns (bytes32[] memory siblings) {
+    function path(bytes32[][] memory levels, uint256 position)
+        internal
+        pure
+        returns (bytes32[] memory siblings)
+    {
         siblings = new bytes32[](levels.length - 1);
         for (uint256 level = 0; level < siblings.length; ++level) {
             siblings[level] = levels[level][(position >> level) ^ 1];

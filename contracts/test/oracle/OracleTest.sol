@@ -140,7 +140,10 @@ abstract contract OracleTest is Test {
         return claim(requestId, claimant, t, 0);
     }
 
-    function claim(bytes32 requestId, address claimant, Trace memory t, uint256 nonce) internal returns (bytes32) {
+    function claim(bytes32 requestId, address claimant, Trace memory t, uint256 nonce)
+        internal
+        returns (bytes32)
+    {
         bytes memory output = t.tensors[ToyModel.OUTPUT].raw;
         vm.prank(claimant);
         return oracle.proposeClaim{value: CLAIM_BOND}(requestId, nonce, output, "");
@@ -196,9 +199,10 @@ abstract contract OracleTest is Test {
     }
 
     function naming(uint256 index) internal view returns (InstructionProof memory) {
-        return InstructionProof(
-            ToyModel.instruction(index), Merkle.path(ToyModel.program(instructionCount), index)
-        );
+        return
+            InstructionProof(
+                ToyModel.instruction(index), Merkle.path(ToyModel.program(instructionCount), index)
+            );
     }
 
     /// @dev The tree that a challenge descends now.
@@ -316,7 +320,10 @@ abstract contract OracleTest is Test {
         siblings = Merkle.multiproof(t.levels, o.positions);
     }
 
-    function prove(ChallengeKey memory key, Trace memory theirs, Trace memory mine, uint256 slot) internal virtual {
+    function prove(ChallengeKey memory key, Trace memory theirs, Trace memory mine, uint256 slot)
+        internal
+        virtual
+    {
         ChallengeView memory v = oracle.getChallenge(key);
         Proof memory p = proofOf(v, theirs, mine, slot);
         vm.prank(key.challenger);

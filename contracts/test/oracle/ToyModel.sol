@@ -40,26 +40,32 @@ library ToyModel {
         bytes memory pairOfBounds = abi.encodePacked(type(int64).min, type(int64).max);
         if (index == 0) {
             // opcode, dtype, ranks, n0 | one operand: source, dtype, one factor n0, offset 0, stride 1 | lo, hi
-            return abi.encodePacked(hex"010110", n0, hex"01_00000000_01_01", n0, hex"00_0101", int64(0), int64(255));
+            return
+                abi.encodePacked(hex"010110", n0, hex"01000000000101", n0, hex"000101", int64(0), int64(255));
         }
         if (index == 1) {
             // … | four operations: iconst 3, imul, iconst 1, iadd
             return abi.encodePacked(
-                hex"030410", n0, hex"01_00000000_01_01", n0, hex"00_0101_04", hex"010000000000000003_120001",
-                hex"010000000000000001_100203"
+                hex"030410",
+                n0,
+                hex"01000000000101",
+                n0,
+                hex"00010104",
+                hex"010000000000000003120001",
+                hex"010000000000000001100203"
             );
         }
-        if (index == 2) return hex"020410_0104_01_00000000_04_01_0104_00_0101";
+        if (index == 2) return hex"0204100104010000000004010104000101";
         if (index == SUM) {
-            return abi.encodePacked(hex"050411_0101", n0, hex"01_00000001_04_01", n0, hex"00_00_0101", hex"00_00");
+            return abi.encodePacked(hex"0504110101", n0, hex"01000000010401", n0, hex"00000101", hex"0000");
         }
         if (index == OUTPUT) {
-            return hex"030410_0101_02_00000003_04_01_0101_00_0101_00000002_04_01_0104_00_00_01_100001";
+            return hex"03041001010200000003040101010001010000000204010104000001100001";
         }
         if (index == 6) {
-            return abi.encodePacked(hex"010410_0101_01_00000001_04_01_0101_00_0101", pairOfBounds);
+            return abi.encodePacked(hex"0104100101010000000104010101000101", pairOfBounds);
         }
-        return hex"030110_0101_00_01_010000000000000001";
+        return hex"03011001010001010000000000000001";
     }
 
     function weight() internal pure returns (Tensor memory) {
@@ -172,8 +178,8 @@ library ToyModel {
         uint256 at_ = index * 4;
         return int256(
             int32(
-                uint32(uint8(data[at_])) | uint32(uint8(data[at_ + 1])) << 8 | uint32(uint8(data[at_ + 2])) << 16
-                    | uint32(uint8(data[at_ + 3])) << 24
+                uint32(uint8(data[at_])) | uint32(uint8(data[at_ + 1])) << 8 | uint32(uint8(data[at_ + 2]))
+                    << 16 | uint32(uint8(data[at_ + 3])) << 24
             )
         );
     }
