@@ -37,7 +37,7 @@ def demo(
 async def _demo(
     input_file: Path | None, weights: str, image_max: float | None, engine: Engine, out: Output
 ) -> None:
-    from oracle_node.cli.disputes import descent_of, gas_table
+    from oracle_node.cli.disputes import descent_of, gas_table, name_tensor
     from oracle_node.cli.sources import import_digits
     from oracle_node.demo.record import gas_by_function
     from oracle_node.demo.stage import open_stage
@@ -55,7 +55,8 @@ async def _demo(
         out.say(f"a development chain ({stage.chain.engine}) with an oracle at {stage.deployment.oracle}\n")
         outcome = await tell(stage, shelved, request, out.say)
     out.say()
-    out.say(descent_of(shelved.model, outcome.picks, outcome.proved))
+    count = len(shelved.model.tape.instructions)
+    out.say(descent_of(outcome.picks, outcome.proved, count, lambda index: name_tensor(shelved.model, index)))
     out.say()
     rows = [(stage.role_of(sent.sender), sent.function, sent.gas_used) for sent in outcome.moves]
     out.result(

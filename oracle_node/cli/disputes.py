@@ -1,6 +1,6 @@
 """Disputes as people see them: the gas of every move, and the descent drawn."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -48,21 +48,21 @@ def cost_table(found: Mapping[str, Any]) -> RenderableType:
     return Group(Text(where, style="bold"), table, moves)
 
 
-def descent_of(model: Model, picks: Sequence[Picked], proved: ElementProved | None) -> Text:
-    """The tree descent of a dispute from its events, down to the element."""
+def descent_of(
+    picks: Sequence[Picked], proved: ElementProved | None, instructions: int, name: Callable[[int], str]
+) -> Text:
+    """The tree descent of a dispute from its events, down to the element; `name` names an instruction."""
     levels = list[Level]()
-    place = Place(None, depth(len(model.tape.instructions)), 0)
-    label = "trace"
+    place, label = Place(None, depth(instructions), 0), "trace"
     for pick in picks:
         if place.tensor is None and pick.instruction != NO_INDEX:
             levels += _between(place, Place(None, 0, pick.instruction), label)
-            label = name_tensor(model, pick.instruction)
+            label = name(pick.instruction)
             place = Place(pick.instruction, depth(chunk_count(pick.byte_length)), 0)
-        tensor = None if pick.instruction == NO_INDEX else pick.instruction
-        target = Place(tensor, pick.height, pick.position)
+        target = Place(place.tensor, pick.height, pick.position)
         levels += _between(place, target, label)
         label, place = label if place == target else "", target
-    return descent(levels, _foot(proved, model, place))
+    return descent(levels, _foot(proved, name, place))
 
 
 def _between(place: Place, target: Place, label: str) -> list[Level]:
@@ -77,14 +77,16 @@ def _between(place: Place, target: Place, label: str) -> list[Level]:
     return levels
 
 
-def name_tensor(model: Model, index: int) -> str:
-    """`12 MATMUL conv2`: the instruction, and what it comes from."""
+def name_tensor(model: Model | None, index: int) -> str:
+    """`12 MATMUL conv2`: the instruction, and what it comes from; its number where the model is not at hand."""
+    if model is None:
+        return f"tensor {index}"
     name = model.tape.names[index] if index < len(model.tape.names) else ""
     return f"{index} {model.tape.instructions[index].opcode.name} {name}".rstrip()
 
 
-def _foot(proved: ElementProved | None, model: Model, place: Place) -> str:
+def _foot(proved: ElementProved | None, name: Callable[[int], str], place: Place) -> str:
     if proved is None or place.tensor is None:
         return ""
-    where = f"element {proved.element:,} of {name_tensor(model, place.tensor)}"
+    where = f"element {proved.element:,} of {name(place.tensor)}"
     return f"{where}: claimed {proved.claimed:#x}, recomputed {proved.computed:#x}"

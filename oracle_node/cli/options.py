@@ -52,6 +52,16 @@ engine_option = click.option(
     show_default=True,
     help="auto: anvil where it is installed, py-evm in this process otherwise.",
 )
+models_option = click.option(
+    "--model", "directories", type=model_directory, multiple=True, help="A model directory; may be repeated."
+)
+from_block_option = click.option(
+    "--from-block",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Read events from this block on.",
+)
 
 
 def parse_hash(text: str, what: str) -> bytes:
