@@ -5,6 +5,7 @@ messages, so that threads would gain nothing. Where they cannot run, this proces
 import mmap
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
@@ -15,6 +16,8 @@ from oracle_node.commitments.merkle import depth, root_over
 SEGMENT_BYTES = 1 << 20
 SEGMENT_HEIGHT = depth(SEGMENT_BYTES // CHUNK_BYTES)
 _WINDOW_BYTES = 64 * SEGMENT_BYTES
+_TASK_BYTES = 2 * SEGMENT_BYTES
+"""What a worker gets at once: little, so that one on a busy core does not hold up the rest."""
 _MAX_WORKERS = 16
 _SHARED_FD = 3
 
@@ -77,12 +80,19 @@ class _Pool:
 
     def _hash_window(self, data: memoryview) -> bytes:
         self._window[: len(data)] = data
-        segments, count = len(data) // SEGMENT_BYTES, len(self._workers)
-        bounds = [segments * k // count for k in range(count + 1)]
-        shares = list(zip(self._workers, bounds[:-1], bounds[1:], strict=True))
-        for (requests, _), first, end in shares:
-            os.write(requests, f"{first * SEGMENT_BYTES} {end * SEGMENT_BYTES}\n".encode())
-        return b"".join(_read(replies, (end - first) * HASH_BYTES) for (_, replies), first, end in shares)
+        starts = iter(range(0, len(data), _TASK_BYTES))
+        roots: dict[int, bytes] = {}
+
+        def drive(worker: tuple[int, int]) -> None:
+            requests, replies = worker
+            for start in starts:
+                stop = min(start + _TASK_BYTES, len(data))
+                os.write(requests, f"{start} {stop}\n".encode())
+                roots[start] = _read(replies, (stop - start) // SEGMENT_BYTES * HASH_BYTES)
+
+        with ThreadPoolExecutor(len(self._workers)) as threads:
+            list(threads.map(drive, self._workers))
+        return b"".join(roots[start] for start in sorted(roots))
 
     def close(self) -> None:
         for end in (end for ends in self._workers for end in ends):
@@ -102,18 +112,19 @@ def _read(descriptor: int, size: int) -> bytes:
 
 
 _lock = Lock()
-_pools: list[_Pool] = []
+_pools: dict[int, _Pool] = {}
+"""By process id: a forked child must not talk to its parent's workers."""
 
 
 def _pool() -> _Pool:
-    if not _pools:
+    if os.getpid() not in _pools:
         if not hasattr(os, "memfd_create"):
             raise OSError("no anonymous shared memory on this system")
-        _pools.append(_Pool())
-    return _pools[0]
+        _pools[os.getpid()] = _Pool()
+    return _pools[os.getpid()]
 
 
 def _close() -> None:
-    """Work without workers from now on."""
-    for pool in _pools:
-        pool.close()
+    """Do without workers from now on."""
+    if os.getpid() in _pools:
+        _pools[os.getpid()].close()

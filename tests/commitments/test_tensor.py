@@ -78,7 +78,7 @@ def test_tensor_root__of_a_large_tensor__equals_the_tree_on_any_number_of_cores(
     data = np.resize(np.arange(251, dtype=np.uint8), length)
     expected = TensorTree(data).root
     assert tensor_root(data) == expected
-    for pool in cores._pools:
+    for pool in cores._pools.values():
         for requests, _ in pool._workers:
             os.close(requests)
     assert tensor_root(data) == expected, "after its workers have gone"
