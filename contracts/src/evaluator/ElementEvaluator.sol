@@ -94,7 +94,11 @@ contract ElementEvaluator is IElementEvaluator {
         }
     }
 
-    function _evaluate(Decoded memory d, uint256 element, uint256 registers) private pure returns (uint64 bits) {
+    function _evaluate(Decoded memory d, uint256 element, uint256 registers)
+        private
+        pure
+        returns (uint64 bits)
+    {
         unchecked {
             if (element >= d.count) revert MalformedInstruction(0);
             Walk.place(d, element);
@@ -139,7 +143,11 @@ contract ElementEvaluator is IElementEvaluator {
     }
 
     /// @dev Σ a·b along the last axis, in runs within which neither operand changes its chunk.
-    function _dot(View memory a, View memory b, uint256 last, uint256 count) private pure returns (uint256 sum) {
+    function _dot(View memory a, View memory b, uint256 last, uint256 count)
+        private
+        pure
+        returns (uint256 sum)
+    {
         unchecked {
             uint256 i = uint256(a.index) * a.width;
             uint256 j = uint256(b.index) * b.width;
@@ -159,11 +167,15 @@ contract ElementEvaluator is IElementEvaluator {
     }
 
     /// @dev The innermost loop: a·b at two calldata positions that advance by their steps.
-    function _dotRun(View memory a, View memory b, uint256 p, uint256 q, uint256 pStep, uint256 qStep, uint256 steps)
-        private
-        pure
-        returns (uint256 sum)
-    {
+    function _dotRun(
+        View memory a,
+        View memory b,
+        uint256 p,
+        uint256 q,
+        uint256 pStep,
+        uint256 qStep,
+        uint256 steps
+    ) private pure returns (uint256 sum) {
         unchecked {
             uint256 aWidth = a.width;
             uint256 bWidth = b.width;

@@ -17,8 +17,10 @@ library ScalarProgram {
     /// @dev One signature byte an operation code, 00…1f and 20…3f; 0 for a code that does not exist:
     /// bits 0–1 argument count, bits 2–4 argument is a float, bit 5 result is a float, bit 6 an immediate follows
     /// (8 bytes for an integer, 4 for a float).
-    uint256 private constant SIGNATURES_00 = 0x0040600000000000000000000000000002020202020202020202020202030000;
-    uint256 private constant SIGNATURES_20 = 0x2e2e2e2e2e2e25252525250e0e0e3b2121050000000000000000000000000000;
+    uint256 private constant SIGNATURES_00 =
+        0x0040600000000000000000000000000002020202020202020202020202030000;
+    uint256 private constant SIGNATURES_20 =
+        0x2e2e2e2e2e2e25252525250e0e0e3b2121050000000000000000000000000000;
 
     /// @notice Reads a program of operations over registers whose kinds are known.
     /// @param r Behind the operation count; afterwards, behind the program.
@@ -66,7 +68,11 @@ library ScalarProgram {
     /// @param registers Memory position of register 0; room for all registers.
     /// @param next Memory position of the first register to write.
     /// @return result The last register.
-    function run(uint256 cursor, uint256 end, uint256 registers, uint256 next) internal pure returns (uint256 result) {
+    function run(uint256 cursor, uint256 end, uint256 registers, uint256 next)
+        internal
+        pure
+        returns (uint256 result)
+    {
         unchecked {
             assembly ("memory-safe") {
                 result := mload(sub(next, 0x20)) // without operations, the last operand

@@ -66,7 +66,11 @@ library TapeDecoder {
     uint256 private constant MAX_WORK = 1 << 14;
 
     /// @notice Decodes all of it. Coordinates are zero, views at their offsets, chunks not opened.
-    function decode(bytes calldata instruction, uint64[8] calldata symbols) internal pure returns (Decoded memory d) {
+    function decode(bytes calldata instruction, uint64[8] calldata symbols)
+        internal
+        pure
+        returns (Decoded memory d)
+    {
         unchecked {
             Reader memory r;
             assembly ("memory-safe") {
@@ -158,7 +162,10 @@ library TapeDecoder {
     }
 
     /// @dev MATMUL and GATHER's index are integers; what only moves elements keeps their type.
-    function _requireOperandType(Reader memory r, Decoded memory d, uint256 operand, uint256 dtype) private pure {
+    function _requireOperandType(Reader memory r, Decoded memory d, uint256 operand, uint256 dtype)
+        private
+        pure
+    {
         uint256 opcode = d.opcode;
         if (opcode == MATMUL || (opcode == GATHER && operand == 0)) r.require_(dtype != F32);
         else if (opcode != MAP && opcode != REDUCE) r.require_(dtype == d.dtype);
