@@ -3,7 +3,7 @@
 #
 #   emulated-python.sh CPU script.py ARGUMENTS…
 #
-# CPU: Haswell, Nehalem and other x86-64 models of qemu run this machine's own `python` (or $PYTHON);
+# CPU: Haswell, Nehalem and other x86-64 models of qemu run this machine's own `python3` (or $PYTHON);
 #      cortex-a72 (no dot product), neoverse-n1 and max run Debian's arm64 Python 3.11 with PyPI's wheels.
 # Everything is unpacked below $EMULATED_ROOT (default ~/.cache/oracle-node-emulated) without root rights; the first use downloads.
 # ONNX Runtime 1.32 aborts under emulated Arm, so $ARM_ONNXRUNTIME defaults to 1.27.0.
@@ -30,7 +30,7 @@ if [ ! -x "$root/qemu/usr/bin/qemu-x86_64-static" ]; then
 fi
 case $cpu in
   cortex-*|neoverse-*|max) ;;
-  *) exec "$root/qemu/usr/bin/qemu-x86_64-static" -cpu "$cpu" "$(command -v "${PYTHON:-python}")" "$@" ;;
+  *) exec "$root/qemu/usr/bin/qemu-x86_64-static" -cpu "$cpu" "$(command -v "${PYTHON:-python3}")" "$@" ;;
 esac
 
 if [ ! -x "$root/arm64/usr/bin/python3.11" ]; then
@@ -40,7 +40,7 @@ fi
 site=$root/site-$ort
 if [ ! -d "$site/onnxruntime" ]; then
   platforms=(); for tag in manylinux_2_28 manylinux_2_27 manylinux_2_17 manylinux2014; do platforms+=(--platform "${tag}_aarch64"); done
-  "${PYTHON:-python}" -m pip install -q --no-deps --only-binary=:all: --python-version 3.11 --implementation cp "${platforms[@]}" \
+  "${PYTHON:-python3}" -m pip install -q --no-deps --only-binary=:all: --python-version 3.11 --implementation cp "${platforms[@]}" \
     --target "$site" "onnxruntime==$ort" "numpy<2.5" onnx ml_dtypes protobuf flatbuffers packaging typing_extensions
 fi
 export PYTHONPATH=$site${PYTHONPATH:+:$PYTHONPATH}

@@ -9,9 +9,9 @@ from math import prod
 
 import numpy as np
 
-from oracle_node.executors.onnx.graph import Elem, Value
+from oracle_node.executors.onnx.graph import Elem, Graph, Value
 from oracle_node.executors.onnx.matrices import Matrices
-from oracle_node.executors.onnx.tensors import EXACT
+from oracle_node.executors.onnx.tensors import EXACT, Tensors
 
 _BASE, _HALF = 128, 64
 _MACS_PER_NS, _MOVE_NS, _ROW_NS, _ELEMENT_NS, _INTEGER_MACS_PER_NS = 30.0, 0.4, 4.5, 0.1, 180.0
@@ -153,8 +153,11 @@ def _pays(matrices: Matrices, found: _Convolution, planes: int) -> bool:
 
 def _convolve(matrices: Matrices, found: _Convolution, weights: np.ndarray, planes: int) -> Value:
     context, product = matrices.context, matrices.product
-    graph, ref = context.graph, product.left.ref
-    images = context.tensors.derived(ref, ("images", planes), lambda: _images(matrices, found, planes))
+    graph, tensors = context.graph, context.tensors
+    image = _without_padding(tensors, _Image(product.left.ref, context.tensor(product.left).shape))
+    images = tensors.derived(
+        image.ref, (image.shape, planes), lambda: _channels_first(graph, tensors, image, planes)
+    )
     kernel = context.tensors.constants.get(weights, Elem.F32, lambda: weights.astype(np.float32))
     sides = found.sides
     value = graph.op(
@@ -164,6 +167,7 @@ def _convolve(matrices: Matrices, found: _Convolution, weights: np.ndarray, plan
         group=_size(matrices, found.group_axis),
         strides=[side.stride for side in sides],
         dilations=[side.dilation for side in sides],
+        pads=[*(before for before, _ in image.pads), *(after for _, after in image.pads)],
     )
     if planes == 1:
         return value
@@ -173,11 +177,39 @@ def _convolve(matrices: Matrices, found: _Convolution, weights: np.ndarray, plan
     return graph.op("Add", [graph.op("Mul", [high, graph.scalar(_BASE, elem)]), low])
 
 
-def _images(matrices: Matrices, found: _Convolution, planes: int) -> Value:
+@dataclass(frozen=True, slots=True)
+class _Image:
+    """A tensor seen as (…, height, width, channels), and the zeros to add before and after its lines and columns."""
+
+    ref: int
+    shape: tuple[int, ...]
+    pads: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
+
+
+def _without_padding(tensors: Tensors, image: _Image) -> _Image:
+    """The image without the zeros that CONCATs put around it."""
+    tensor = tensors[image.ref]
+    if tensor.parts is None or tensor.shape != image.shape:
+        return image
+    readings, axis = tensor.parts.readings, tensor.parts.axis
+    fillers = [array for r in readings if (array := tensors[r.ref].array) is not None]
+    computed = [place for place, r in enumerate(readings) if tensors[r.ref].array is None]
+    side = axis - len(image.shape) + 3
+    if len(computed) != 1 or side not in (0, 1) or any(array.any() for array in fillers):
+        return image
+    inner = readings[computed[0]]
+    if not inner.view.is_identity_of(tensors[inner.ref].count):
+        return image
+    lengths = [r.view.shape[axis] for r in readings]
+    pads = list(image.pads)
+    pads[side] = (pads[side][0] + sum(lengths[: computed[0]]), pads[side][1] + sum(lengths[computed[0] + 1 :]))
+    return _without_padding(tensors, _Image(inner.ref, inner.view.shape, (pads[0], pads[1])))
+
+
+def _channels_first(graph: Graph, tensors: Tensors, image: _Image, planes: int) -> Value:
     """The image, or its two digits, channels first: (planes, channels, height, width) f32."""
-    graph = matrices.context.graph
-    shape = (1, found.sides[0].size, found.sides[1].size, found.channels)
-    value = graph.reshape(matrices.context.tensors.form(matrices.product.left.ref, Elem.F32), shape)
+    shape = (1, *([1] * (3 - len(image.shape))), *image.shape[-3:])
+    value = graph.reshape(tensors.form(image.ref, Elem.F32), shape)
     if planes == 2:
         high = graph.op("Round", [graph.op("Mul", [value, graph.scalar(1 / _BASE, Elem.F32)])])
         low = graph.op("Sub", [value, graph.op("Mul", [high, graph.scalar(_BASE, Elem.F32)])])

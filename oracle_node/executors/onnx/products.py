@@ -30,18 +30,18 @@ def lower_product(context: Context, product: Product) -> Result:
     matrices = Matrices(context, product)
     graph = context.graph
     convolution = lower_convolution(matrices)
+    signed_zero = True
     if convolution is not None:
         value, order = convolution
-    elif (
-        matrices.batch > 1 and min(matrices.rows, matrices.columns) == 1
-    ) or matrices.rows == matrices.columns == 1:
+    elif (matrices.batch > 1 and min(matrices.rows, matrices.columns) == 1) or matrices.rows == matrices.columns == 1:
         return _as_reduction(context, product)
     else:
-        value, order = multiply_digits(matrices) or _multiply(matrices), matrices.result_order
+        digits, order = multiply_digits(matrices), matrices.result_order
+        value, signed_zero = (_multiply(matrices), True) if digits is None else (digits, False)
     value = graph.reshape(value, [product.size(a) for a in order])
     value = graph.transpose(value, [order.index(a) for a in sorted(order)])
     value = graph.reshape(value, [product.size(a) if a in order else 1 for a in range(len(product.shape))])
-    return Result(context.full(value, product.shape), signed_zero=value.elem in (Elem.F32, Elem.F64))
+    return Result(context.full(value, product.shape), signed_zero and value.elem in (Elem.F32, Elem.F64))
 
 
 def _as_reduction(context: Context, product: Product) -> Result:

@@ -252,15 +252,15 @@ class Registers:
         if fixed is not None:
             return self.graph.scalar(2 ** (sign * int(fixed)), elem)
         powers = [2 ** (sign * n) if sign * n >= 0 else 2.0 ** (sign * n) for n in range(low, high + 1)]
-        index = self.value(register, Elem.I32)
-        if low:
-            index = self.graph.op("Sub", [index, self.graph.scalar(low, Elem.I32)])
-        return self._table(index, powers, elem)
+        return self._table(self.value(register, Elem.I32), powers, elem, low)
 
-    def _table(self, index: Value, table: Sequence[int | float], elem: Elem) -> Value:
-        data = self.graph.constant(np.asarray(table, elem.numpy))
+    def _table(self, index: Value, table: Sequence[int | float], elem: Elem, first: int = 0) -> Value:
+        """`table[index − first]`. Negative indices count from the end, so nothing need be subtracted from the index."""
+        size = max(first + len(table), 0) + max(-first, 0)
+        data = np.ones(size, elem.numpy)
+        data[np.arange(first, first + len(table)) % size] = table
         flat = self.graph.reshape(index, [index.count])
-        value = self.graph.op("GatherElements", [data, flat], data.elem, flat.shape, axis=0)
+        value = self.graph.op("GatherElements", [self.graph.constant(data), flat], elem, flat.shape, axis=0)
         return self.graph.reshape(value, index.shape)
 
     def _compare(self, register: int, operation: ScalarOp) -> Value:

@@ -140,18 +140,22 @@ class Tensors:
         return self.graph.reshape(self.graph.expand(value, (repeat, value.count)), (1, repeat * value.count))
 
     def read(self, ref: int, view: View, elem: Elem) -> Value:
-        """The view of a tensor, broadcast axes of size 1; casts whichever is smaller, tensor or view."""
+        """The view of a tensor, broadcast axes of size 1; casts where it moves fewer bytes, before the view or after."""
         key = (ref, view, elem)
         if key not in self._views:
             tensor = self[ref]
             if tensor.array is not None:
                 value = self.graph.constant(self.array(ref, view, elem))
-            elif elem in tensor.forms or prod(view.core) >= tensor.count:
+            elif elem in tensor.forms or self._cast_first(ref, view, elem):
                 value = read(self.graph, self.form(ref, elem), view)
             else:
                 value = self.graph.cast(read(self.graph, self.any_form(ref), view), elem)
             self._views[key] = value
         return self._views[key]
+
+    def _cast_first(self, ref: int, view: View, elem: Elem) -> bool:
+        count, wider = self[ref].count, elem.numpy.itemsize > self.any_form(ref).elem.numpy.itemsize
+        return prod(view.core) > count or (prod(view.core) == count and not wider)
 
     def array(self, ref: int, view: View, elem: Elem) -> np.ndarray:
         """The view of a constant."""

@@ -193,3 +193,20 @@ def test_weight_digits__beyond_two__are_refused() -> None:
 def test_activation_digits__beyond_three_or_24_bits__are_refused() -> None:
     assert activation_digits(Interval(-1056833, 1056833)) is None
     assert activation_digits(Interval((1 << 24) + 1, (1 << 24) + 5)) is None
+
+
+def test_convolution__zeros_around_a_reshaped_image__become_padding_of_conv() -> None:
+    builder, x, request = _input((30, 4), -100, 100)
+    image = builder.map(lambda v: v + 1, x).reshape(6, 5, 4)
+    padded = builder.pad(builder.pad(image, 0, 1, 2), 1, 2, 0)
+    windows = padded.windows(0, 3).windows(1, 3)
+    used = require_exact(builder, builder.contract(windows, builder.const(_weights((4, 3, 3), 127)), 2), request)
+    assert (used["Conv"], used["Concat"]) == (1, 0)
+
+
+def test_convolution__padding_that_is_not_zero__is_kept() -> None:
+    builder, x, request = _input((6, 5, 4), -100, 100)
+    padded = builder.pad(builder.pad(x, 0, 1, 1, value=7), 1, 1, 1)
+    windows = padded.windows(0, 3).windows(1, 3)
+    used = require_exact(builder, builder.contract(windows, builder.const(_weights((4, 3, 3), 127)), 2), request)
+    assert (used["Conv"], used["Concat"]) == (1, 1)
