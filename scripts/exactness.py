@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Does a model give the same bits on every processor? Runs it natively and emulated, and compares output and trace hashes.
+"""Does a model give the same bits on every processor? Runs it natively and emulated, and compares hashes.
 
     scripts/exactness.py MODEL_DIR [--cpu Haswell --cpu Nehalem --cpu cortex-a72] [--length N] [--seed S]
 
-Emulated processors need scripts/emulated-python.sh, which downloads qemu on its first use. Exits with 1 where hashes differ.
+Emulated processors need scripts/emulated-python.sh, which downloads qemu on its first use. Exits with 1 where the
+output or the trace differ.
 """
 
 import argparse
@@ -35,7 +36,9 @@ def main() -> int:
         hashes = set()
         for name, command, threads in platforms(arguments.cpu):
             started = time.monotonic()
-            line = run_worker([*command, str(Path(__file__).resolve()), "--worker", str(bundle), str(threads)])
+            line = run_worker(
+                [*command, str(Path(__file__).resolve()), "--worker", str(bundle), str(threads)]
+            )
             hashes.add(line)
             print(f"{name:24} {line}  {time.monotonic() - started:.1f} s", flush=True)
     print("identical" if len(hashes) == 1 else f"{len(hashes)} different results")
@@ -43,10 +46,16 @@ def main() -> int:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("model", type=Path, help="a model directory")
-    parser.add_argument("--cpu", action="append", help=f"emulated processors (default: {', '.join(DEFAULT_CPUS)}; none: '')")
-    parser.add_argument("--length", type=int, help="elements of every source, within its limits (default: at most 16)")
+    parser.add_argument(
+        "--cpu", action="append", help=f"emulated processors (default: {', '.join(DEFAULT_CPUS)}; none: '')"
+    )
+    parser.add_argument(
+        "--length", type=int, help="elements of every source, within its limits (default: at most 16)"
+    )
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     arguments.cpu = [cpu for cpu in (arguments.cpu or DEFAULT_CPUS) if cpu]

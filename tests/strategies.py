@@ -1,6 +1,7 @@
-"""Hypothesis strategies for small random tapes that admission proves total: all opcodes, scalar operations and kinds of view.
+"""Hypothesis strategies for small random tapes that admission proves total: all opcodes and scalar operations.
 
-A candidate instruction is drawn freely and kept if `Analysis.admit` accepts it, so whatever analysis admits can turn up here.
+A candidate instruction is drawn freely and kept if `Analysis.admit` accepts it, so whatever analysis admits can turn
+up here.
 """
 
 from collections.abc import Callable, Sequence
@@ -196,16 +197,16 @@ class Grower:
         return self.rng.choice(refs[-4:] if self.rng.random() < 0.5 else refs) if refs else None
 
     def view(self, ref: int, shape: Sequence[Affine]) -> Operand:
-        """A view of tensor `ref` over axes of `shape`; in bounds for the current symbols, though perhaps not for all."""
+        """A view of tensor `ref` over axes of `shape`; in bounds for these symbols, though perhaps not for all."""
         source = self.instructions[ref]
         sizes = [d.at(self.symbols) for d in shape]
         count = source.count(self.symbols)
         strides = self._strides(source, shape)
-        reach = lambda sign: sum(
-            sign * s.at(self.symbols) * (n - 1)
-            for s, n in zip(strides, sizes, strict=True)  # noqa: E731
-            if sign * s.at(self.symbols) > 0
-        )
+
+        def reach(sign: int) -> int:
+            steps = (sign * s.at(self.symbols) * (n - 1) for s, n in zip(strides, sizes, strict=True))
+            return sum(step for step in steps if step > 0)
+
         for axis in self.rng.sample(range(len(strides)), len(strides)):
             if reach(1) + reach(-1) >= count:
                 strides[axis] = Affine(0)
@@ -216,7 +217,7 @@ class Grower:
     def _strides(self, source: Instruction, shape: Sequence[Affine]) -> list[Affine]:
         own = _contiguous([d.at(self.symbols) for d in source.shape]) or [0]
         if tuple(shape) == source.shape and self.rng.random() < 0.6:
-            return [s for s in _symbolic(source.shape)]
+            return _symbolic(source.shape)
         if self.rng.random() < 0.4:  # row-major over some of the axes, in some order
             order = self.rng.sample(range(len(shape)), len(shape))
             if self.rng.random() < 0.5:

@@ -64,9 +64,10 @@ class Result:
 def widened(
     context: Context, shape: Sequence[int], readings: Sequence[Reading]
 ) -> tuple[tuple[int, int], list[Reading]] | None:
-    """An elementwise instruction over rows several times as long, where its rows are short and some operands are one row only.
+    """An elementwise instruction over longer rows, where its own are short and some operands are one row only.
 
-    ONNX Runtime broadcasts a row at a time, so rows of 16 cost three times what rows of 128 do. None where nothing is gained.
+    ONNX Runtime broadcasts a row at a time, so rows of 16 cost three times what rows of 128 do. None where that gains
+    nothing.
     """
     count, width = prod(shape), shape[-1] if shape else 1
     single = [r for r in readings if width > 1 and r.view.strides[-1] and not any(r.view.strides[:-1])]

@@ -1,7 +1,7 @@
 """MATMULs that are convolutions with few channels a group, on the float32 `Conv` kernel in its exact range.
 
-With many channels the digit products are faster; with one (depthwise) nothing else comes near. Activations whose products leave
-the range are split into two base-128 digits, which `Conv` takes as two images.
+With many channels the digit products are faster; with one (depthwise) nothing else comes near. Activations whose
+products leave the range are split into two base-128 digits, which `Conv` takes as two images.
 """
 
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from oracle_node.executors.onnx.tensors import EXACT, Tensors
 
 _BASE, _HALF = 128, 64
 _MACS_PER_NS, _MOVE_NS, _ROW_NS, _ELEMENT_NS, _INTEGER_MACS_PER_NS = 30.0, 0.4, 4.5, 0.1, 180.0
-"""Measured on one core: `Conv`, transposing an element, gathering a window's row and each of its bytes, `MatMulInteger`."""
+"""Measured on one core: `Conv`, moving an element, gathering a window's row and each of its bytes, `MatMulInteger`."""
 
 
 @dataclass(slots=True)
@@ -140,7 +140,7 @@ def _kernel(matrices: Matrices, found: _Convolution) -> np.ndarray:
 
 
 def _pays(matrices: Matrices, found: _Convolution, planes: int) -> bool:
-    """Whether `Conv` is faster than gathering the windows for a digit product; always, where that would have one column."""
+    """Whether `Conv` is faster than gathering windows for a digit product; with groups always."""
     if found.group_axis is not None:
         return True
     positions, taps = matrices.rows, prod(_size(matrices, side.inner) for side in found.sides)
@@ -202,7 +202,10 @@ def _without_padding(tensors: Tensors, image: _Image) -> _Image:
         return image
     lengths = [r.view.shape[axis] for r in readings]
     pads = list(image.pads)
-    pads[side] = (pads[side][0] + sum(lengths[: computed[0]]), pads[side][1] + sum(lengths[computed[0] + 1 :]))
+    pads[side] = (
+        pads[side][0] + sum(lengths[: computed[0]]),
+        pads[side][1] + sum(lengths[computed[0] + 1 :]),
+    )
     return _without_padding(tensors, _Image(inner.ref, inner.view.shape, (pads[0], pads[1])))
 
 

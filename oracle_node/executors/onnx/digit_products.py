@@ -1,4 +1,7 @@
-"""Matrix products with constant weights on `MatMulInteger`: digits of the activations as extra rows, digits of the weights as matrices."""
+"""Matrix products with constant weights on `MatMulInteger`.
+
+Digits of the activations are extra rows of one product; each digit of the weights is a matrix of its own.
+"""
 
 import numpy as np
 

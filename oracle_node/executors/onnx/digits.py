@@ -1,4 +1,4 @@
-"""Integers as base-128 digits for `MatMulInteger`, which is exact and fast for u8 activations ≤ 129 and weights in −127…127.
+"""Integers as digits for `MatMulInteger`, which is exact and fast for u8 activations ≤ 129 and weights in −127…127.
 
 Activation digits are balanced (−64…64) and stored with 64 added; weight digits are balanced base-255 ones in i8.
 """
@@ -48,7 +48,7 @@ def activation_digits(interval: Interval) -> Digits | None:
 
 
 def split_activations(context: Context, ref: int, digits: Digits) -> Value:
-    """All digits of a tensor, the most significant first: u8 of shape (digits, *shape). A CONCAT joins its parts' digits."""
+    """All digits of a tensor, the most significant first: u8 (digits, *shape). A CONCAT joins its parts' digits."""
     tensor = context.tensors[ref]
     if tensor.parts is not None and tensor.parts.worth_moving(context.tensors):
         axis = tensor.parts.axis + 1

@@ -40,7 +40,8 @@ class _Compiled:
 class OnnxExecutor:
     """Runs one tape on ONNX Runtime; implements `Executor`.
 
-    `threads` 0 means one a core; `analysis` saves repeating the tape's admission. DeterminismError where the machine is not exact.
+    `threads` 0 means one a core; `analysis` saves repeating the tape's admission. DeterminismError where the machine
+    is not exact.
     """
 
     segment_instructions = 48
@@ -73,7 +74,7 @@ class OnnxExecutor:
         )
 
     def stream(self, symbols: Symbols, sources: Sequence[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
-        """Every tensor in instruction order, computed in segments of bounded size; each is freed after its last reader."""
+        """Every tensor in instruction order, in segments of bounded size; each is freed after its last reader."""
         key = tuple(symbols)
         if key not in self._streams:
             self._streams[key] = [(s, self._segment(symbols, s)) for s in self._segments(symbols)]

@@ -1,6 +1,7 @@
 """A graph of ONNX nodes under construction: typed values of known shape. Knows ONNX, knows no tape.
 
-Shapes are always static. Large constants do not travel inside the protobuf (its limit is 2 GiB): the session gets them by reference.
+Shapes are always static. Large constants do not travel inside the protobuf (its limit is 2 GiB): the session gets
+them by reference.
 """
 
 from collections.abc import Sequence
@@ -83,7 +84,7 @@ class Graph:
         return Value(name, elem, shape)
 
     def output(self, value: Value) -> str:
-        """Expose a value; the name to ask for it by. One that is an input, a constant or an output already is copied."""
+        """Expose a value; the name to ask for it by. An input, a constant or what is an output already is copied."""
         name = value.name
         if not name.startswith("value") or any(output.name == name for output in self.outputs):
             name = f"copy{len(self.outputs)}"

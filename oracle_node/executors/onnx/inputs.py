@@ -1,4 +1,4 @@
-"""INPUT in numpy: what the graph cannot be trusted with (NaN, any bit pattern) is settled before anything is fed to it."""
+"""INPUT in numpy: NaN and all else that the graph cannot be trusted with is settled before it is fed."""
 
 from math import prod
 

@@ -36,8 +36,7 @@ def _common(context: Context, parts: Sequence[Reading], interval: Interval) -> E
 def lower_gather(context: Context, index: Reading, table: Reading, row_stride: int, rows: int) -> Result:
     """Rows of the table: the axes that the index does not walk are the row.
 
-    Where the table also moves along the index axes, its moves are folded into the row number, which then counts the steps
-    that all of them share.
+    Where the table also moves along the index axes, the table is read element by element.
     """
     graph, shape = context.graph, index.view.shape
     tensor = context.tensor(table)

@@ -1,6 +1,7 @@
 """From a tape and concrete symbols to one graph that computes the wanted tensors from its inputs.
 
-Tensors that nothing wanted depends on are left out; partial sums that only a summing REDUCE reads are joined into one product.
+Tensors that nothing wanted depends on are left out; partial sums that only a summing REDUCE reads are joined into one
+product.
 """
 
 from collections.abc import Collection, Mapping
@@ -128,7 +129,7 @@ class Plan:
         return Reading(operand.ref, View(operand.offset.at(self._symbols), shape, strides))
 
     def _summed(self, position: int) -> int | None:
-        """The tensor that this instruction only adds up, each element once: partial sums, if a MATMUL made them."""
+        """The partial sums of a product that this instruction only adds up, each element once."""
         instruction = self._tape.instructions[position]
         reduction = instruction.tail
         if (
@@ -152,7 +153,7 @@ class Plan:
         axes = (*instruction.concrete_shape(self._symbols), *instruction.concrete_reduce_shape(self._symbols))
         view = self._reading(instruction.operands[0], axes).view
         shape = self._tape.instructions[instruction.operands[0].ref].concrete_shape(self._symbols)
-        left = {a: 1 for a in range(len(shape))}  # how much of each of the operand's axes is walked so far
+        left = dict.fromkeys(range(len(shape)), 1)  # how much of each of the operand's axes is walked so far
         found = [(0, 0)] * len(axes)
         for axis in sorted(range(len(axes)), key=lambda a: view.strides[a]):
             if axes[axis] == 1:

@@ -33,7 +33,9 @@ def lower_product(context: Context, product: Product) -> Result:
     signed_zero = True
     if convolution is not None:
         value, order = convolution
-    elif (matrices.batch > 1 and min(matrices.rows, matrices.columns) == 1) or matrices.rows == matrices.columns == 1:
+    elif (
+        matrices.batch > 1 and min(matrices.rows, matrices.columns) == 1
+    ) or matrices.rows == matrices.columns == 1:
         return _as_reduction(context, product)
     else:
         digits, order = multiply_digits(matrices), matrices.result_order

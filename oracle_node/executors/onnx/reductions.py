@@ -1,6 +1,6 @@
-"""REDUCE: a scalar program over all axes, then a sum, maximum, minimum or the position of the maximum over the last ones.
+"""REDUCE: a scalar program over all axes, then a sum, maximum, minimum or argmax over the last ones.
 
-Few reduce coordinates that do not lie together (pooling windows, depthwise kernels) become one kernel each, joined by elementwise ones;
+Few reduce coordinates that do not lie together (pooling windows) become one kernel each, joined by elementwise ones;
 otherwise the axes are put into the order in which the data lies, so that nothing is transposed before it has shrunk.
 """
 
@@ -57,7 +57,7 @@ def lower_reduce(context: Context, reduce: Reduce) -> Result:
 
 
 def _data_order(context: Context, reduce: Reduce) -> list[int] | None:
-    """All axes by falling stride of the largest operand; None where the reduce axes are not neighbours there, or overlap."""
+    """All axes by falling stride of the largest operand; None where reduce axes are no neighbours there, or overlap."""
     if not reduce.readings:
         return None
     main = max(reduce.readings, key=lambda reading: prod(reading.view.core)).view

@@ -1,10 +1,8 @@
 """What is known of a scalar program's registers before any kernel is chosen.
 
-The sign of a zero is the one thing that ONNX Runtime's minimum, maximum and selection leave open, so it is settled here where
-it can be seen at all: only in a float that is stored, or that reaches one through operations that pass the sign on.
+The sign of a zero is the one thing that ONNX Runtime's minimum and maximum leave open. It can only be seen in a float
+that is stored, or that reaches one through operations that pass the sign on: nowhere else is it worth a kernel.
 """
-
-from collections.abc import Sequence
 
 import numpy as np
 

@@ -1,7 +1,7 @@
 """Scalar programs as ONNX kernels, one a scalar operation, each rounded by itself.
 
-Integer registers move between carriers (`tensors`) as their intervals allow. Registers are emitted when first asked for, so dead
-ones cost nothing, and a clamp is seen as one.
+Integer registers move between carriers (`tensors`) as their intervals allow. Registers are emitted when first asked
+for, so dead ones cost nothing, and a clamp is seen as one.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,7 +31,7 @@ _CLAMP = {Op.IMIN: Op.IMAX, Op.IMAX: Op.IMIN, Op.FMIN: Op.FMAX, Op.FMAX: Op.FMIN
 
 
 class Operand:
-    """A program's operand: how to load it as an element type, the types that it has already, and whether it may be −0."""
+    """A program's operand: how to load it as an element type, which ones it has, and whether it may be −0."""
 
     def __init__(self, dtype: DType, load: Load, ready: Sequence[Elem], signed_zero: bool) -> None:
         self.dtype, self.load, self.ready, self.signed_zero = dtype, load, tuple(ready), signed_zero
@@ -355,7 +355,7 @@ class Registers:
     def _round_i64(self, value: Value) -> Value:
         """i64 → f32 rounded once: casts round twice above 2^53 on some processors.
 
-        Above 2^53, the low 11 bits are folded into one sticky bit, which leaves 53 bits: exact in f64, rounded by one cast.
+        Above 2^53, the low 11 bits are folded into one sticky bit, which leaves 53: exact in f64, rounded by one cast.
         """
         graph, i64 = self.graph, Elem.I64
         low = graph.op("BitwiseAnd", [value, graph.scalar(2047, i64)])

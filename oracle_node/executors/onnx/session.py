@@ -1,4 +1,4 @@
-"""ONNX Runtime sessions as the exactness rules want them: no graph optimisation, the plain CPU provider, fixed threads."""
+"""ONNX Runtime sessions as the exactness rules want them: no graph optimisation, the plain CPU provider."""
 
 from collections.abc import Mapping
 

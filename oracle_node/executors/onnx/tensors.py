@@ -1,7 +1,7 @@
 """The tensors of a plan: each tape tensor in the forms its readers asked for.
 
-An integer tensor travels in a *carrier*, any element type that holds its proven interval exactly; storage types (i8, i16) appear
-only where the graph meets the outside. A float tensor is always f32, to the bit.
+An integer tensor travels in a *carrier*, any element type that holds its proven interval exactly; storage types (i8,
+i16) appear only where the graph meets the outside. A float tensor is always f32, to the bit.
 """
 
 from collections.abc import Callable, Hashable
@@ -44,7 +44,7 @@ class Joined:
     axis: int
 
     def worth_moving(self, tensors: "Tensors") -> bool:
-        """Whether deriving something from all of the operands' tensors is little more work than from what is joined."""
+        """Whether deriving something from the operands' tensors is no more work than from what is joined."""
         sources = {r.ref: tensors[r.ref] for r in self.readings}.values()
         total = sum(prod(r.view.shape) for r in self.readings)
         return sum(tensor.count for tensor in sources if tensor.array is None) <= total
@@ -54,8 +54,8 @@ class Joined:
 class Tensor:
     """One tape tensor.
 
-    `forms` hold the same values in `shape`; `array` is the data of a constant; `parts` are a CONCAT's; `signed_zero` tells
-    that a float carrier of integers may hold −0.
+    `forms` hold the same values in `shape`; `array` is the data of a constant; `parts` are a CONCAT's; `signed_zero`
+    tells that a float carrier of integers may hold −0.
     """
 
     dtype: DType
@@ -140,7 +140,7 @@ class Tensors:
         return self.graph.reshape(self.graph.expand(value, (repeat, value.count)), (1, repeat * value.count))
 
     def read(self, ref: int, view: View, elem: Elem) -> Value:
-        """The view of a tensor, broadcast axes of size 1; casts where it moves fewer bytes, before the view or after."""
+        """The view of a tensor, broadcast axes of size 1; cast before or after, whichever moves fewer bytes."""
         key = (ref, view, elem)
         if key not in self._views:
             tensor = self[ref]

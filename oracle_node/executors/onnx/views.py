@@ -1,7 +1,7 @@
 """Strided views as ONNX data movement. Broadcast axes (stride 0) come out with size 1, for the reader to broadcast.
 
-A view that walks separate axes of some factorisation of its tensor is Reshape, Slice and Transpose. Any other (overlapping
-windows above all) gathers the longest rows that all its positions share, by a constant index: one copy a row.
+A view that walks separate axes of some factorisation of its tensor is Reshape, Slice and Transpose. Any other
+(overlapping windows above all) gathers the longest rows that all its positions share, by a constant index.
 """
 
 from collections.abc import Sequence
@@ -178,7 +178,7 @@ def _gather_rows(graph: Graph, base: Value, view: View) -> Value:
 
 
 def _row_axes(view: View, axes: Sequence[int], count: int) -> tuple[int, list[int]]:
-    """The longest contiguous run of axes that divides everything else of the view: its length, and the axes in order."""
+    """The longest contiguous run of axes that divides all else of the view: its length, and the axes in order."""
     run = 1
     candidate: list[int] = []
     best: tuple[int, list[int]] = (1, [])
@@ -193,7 +193,7 @@ def _row_axes(view: View, axes: Sequence[int], count: int) -> tuple[int, list[in
 
 
 def gather(graph: Graph, table: Value, index: Value) -> Value:
-    """Rows of a (rows, width) table; the result is (*index shape, width). Scalars take the operator that is fast for them."""
+    """Rows of a (rows, width) table: (*index shape, width). Scalars take the operator that is fast for them."""
     rows, width = table.shape
     if width > 1:
         return graph.op("Gather", [table, index], shape=(*index.shape, width), axis=0)

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
-from tests.strategies import Case, cases
 
 from oracle_node.errors import DeterminismError
 from oracle_node.executors import reference
@@ -11,8 +10,9 @@ from oracle_node.executors.onnx import OnnxExecutor
 from oracle_node.executors.onnx.session import require_supported_version
 from oracle_node.tape.analysis import Analysis
 from oracle_node.tape.region import Region
+from tests.strategies import Case, cases
 
-_SETTINGS = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+_SETTINGS = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def _executor(case: Case, threads: int) -> OnnxExecutor:

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
+from oracle_node.executors.onnx.digits import activation_digits, weight_digits
+from oracle_node.executors.onnx.tensors import Constants
 from oracle_node.tape.builder import TapeBuilder
 from oracle_node.tape.instruction import Reducer, Source
 from oracle_node.tape.interval import Interval
 from oracle_node.tape.types import DType, SourceKind
 from oracle_node.tape.view import View
-from oracle_node.executors.onnx.digits import activation_digits, weight_digits
-from oracle_node.executors.onnx.tensors import Constants
 from tests.executors.onnx.checking import new_builder, require_exact
 
 _RNG = np.random.default_rng(20)
@@ -200,7 +200,9 @@ def test_convolution__zeros_around_a_reshaped_image__become_padding_of_conv() ->
     image = builder.map(lambda v: v + 1, x).reshape(6, 5, 4)
     padded = builder.pad(builder.pad(image, 0, 1, 2), 1, 2, 0)
     windows = padded.windows(0, 3).windows(1, 3)
-    used = require_exact(builder, builder.contract(windows, builder.const(_weights((4, 3, 3), 127)), 2), request)
+    used = require_exact(
+        builder, builder.contract(windows, builder.const(_weights((4, 3, 3), 127)), 2), request
+    )
     assert (used["Conv"], used["Concat"]) == (1, 0)
 
 
@@ -208,5 +210,7 @@ def test_convolution__padding_that_is_not_zero__is_kept() -> None:
     builder, x, request = _input((6, 5, 4), -100, 100)
     padded = builder.pad(builder.pad(x, 0, 1, 1, value=7), 1, 1, 1)
     windows = padded.windows(0, 3).windows(1, 3)
-    used = require_exact(builder, builder.contract(windows, builder.const(_weights((4, 3, 3), 127)), 2), request)
+    used = require_exact(
+        builder, builder.contract(windows, builder.const(_weights((4, 3, 3), 127)), 2), request
+    )
     assert (used["Conv"], used["Concat"]) == (1, 1)

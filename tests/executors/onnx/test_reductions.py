@@ -1,4 +1,4 @@
-"""Reductions: sums exact at every size, extremes with +0, the first of equal maxima, in whatever order the data lies."""
+"""Reductions: sums exact at every size, extremes with +0, the first of equal maxima, however the data lies."""
 
 import numpy as np
 import pytest
