@@ -36,7 +36,7 @@ def cost_table(found: Mapping[str, Any]) -> RenderableType:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("")
     table.add_column("measured now", justify="right")
-    table.add_column(f"quoted: {quoted['system']}", justify="right")
+    table.add_column("quoted", justify="right")
     table.add_column("ratio", justify="right")
     for key, unit in (("rounds", ""), ("transactions", ""), ("gas_total", ""), ("seconds", " s")):
         ours, theirs = found[key], quoted[key]
@@ -44,8 +44,9 @@ def cost_table(found: Mapping[str, Any]) -> RenderableType:
         table.add_row(key.replace("_", " "), *shown, f"1 : {theirs / ours:,.1f}")
     moves = gas_table([("", name, gas) for name, gas in found["gas_by_move"].items()])
     place = f"element {found['element']} of tensor {found['instruction']} ({found['opcode']})"
-    where = f"{place} is wrong; played on {found['engine']}"
-    return Group(Text(where, style="bold"), table, moves)
+    where = Text(f"{place} is wrong; played on {found['engine']}", style="bold")
+    caption = Text(f"quoted: {quoted['system']}, measured earlier on its authors' code", style="dim")
+    return Group(where, table, caption, Text(), moves)
 
 
 def descent_of(
