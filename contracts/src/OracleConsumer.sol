@@ -5,52 +5,52 @@ import {IInferenceOracle} from "./interfaces/IInferenceOracle.sol";
 import {Delivery, DeliveryKind, IOracleConsumer} from "./interfaces/IOracleConsumer.sol";
 import {RequestOptions} from "./interfaces/Types.sol";
 
-/// @title A contract that asks models: inherit it, call `_ask`, override `_onAnswer`
-/// @notice Only the oracle can deliver. Answers arrive once, final; override `_onProvisional` and `_onRetracted` too
-/// where requests ask for early answers.
+/// @title Base of contracts that ask the oracle
+/// @notice Override `_onAnswer`, and call `_ask`. Early answers are for those who also override `_onProvisional` and
+/// `_onRetracted`, and set `provisional` in the options of their request.
 abstract contract OracleConsumer is IOracleConsumer {
-    IInferenceOracle public immutable ORACLE;
+    IInferenceOracle public immutable oracle;
+    uint256 private _nonce;
 
-    /// @notice Somebody else than the oracle tried to deliver.
-    error NotTheOracle(address sender, address oracle);
+    error OnlyOracle(address sender);
 
-    constructor(address oracle_) {
-        ORACLE = IInferenceOracle(oracle_);
+    constructor(IInferenceOracle oracle_) {
+        oracle = oracle_;
     }
 
     /// @inheritdoc IOracleConsumer
-    function onDelivery(Delivery calldata delivery, bytes calldata output, bytes calldata callbackData) external {
-        // INVARIANT: an answer that did not come through the oracle's window and games is none.
-        require(msg.sender == address(ORACLE), NotTheOracle(msg.sender, address(ORACLE)));
+    function onDelivery(Delivery calldata delivery, bytes calldata output, bytes calldata callbackData)
+        external
+    {
+        require(msg.sender == address(oracle), OnlyOracle(msg.sender));
         if (delivery.kind == DeliveryKind.FINAL) _onAnswer(delivery.requestId, output, callbackData);
         else if (delivery.kind == DeliveryKind.PROVISIONAL) _onProvisional(delivery, output, callbackData);
         else _onRetracted(delivery, callbackData);
     }
 
-    /// @dev Asks for a final answer, paid with the call's value; what is too much stays in this contract's balance
-    /// in the oracle.
-    /// @param nonce Tells apart requests for the same input.
-    /// @param callbackGas Gas that `_onAnswer` gets.
-    function _ask(bytes32 listingId, bytes calldata input, uint256 nonce, uint32 callbackGas)
+    /// @notice Asks at the least fee, paid from this contract's ether.
+    /// @param gasLimit What `_onAnswer` may spend.
+    /// @param callbackData Handed back to `_onAnswer`.
+    function _ask(bytes32 listingId, bytes memory input, uint32 gasLimit, bytes memory callbackData)
         internal
         returns (bytes32 requestId)
     {
         RequestOptions memory options;
         options.callback = address(this);
-        options.gasLimit = callbackGas;
-        options.nonce = nonce;
-        return ORACLE.request{value: msg.value}(listingId, input, options);
+        options.gasLimit = gasLimit;
+        options.nonce = _nonce++;
+        options.callbackData = callbackData;
+        return oracle.request{value: oracle.quote(listingId, gasLimit)}(listingId, input, options);
     }
 
-    /// @dev The final answer to a request, delivered once.
+    /// @notice The final answer, once per request.
     function _onAnswer(bytes32 requestId, bytes calldata output, bytes calldata callbackData) internal virtual;
 
-    /// @dev An answer that may still fall.
+    /// @notice An answer that may still be refuted.
     function _onProvisional(Delivery calldata delivery, bytes calldata output, bytes calldata callbackData)
         internal
-        virtual
-    {}
+        virtual {}
 
-    /// @dev The provisional answer with this sequence number does not hold: undo what was done on it.
+    /// @notice The early answer with that sequence number does not hold; a final one follows.
     function _onRetracted(Delivery calldata delivery, bytes calldata callbackData) internal virtual {}
 }

@@ -28,6 +28,7 @@ import {Tensor, ToyModel, Trace} from "./ToyModel.sol";
 
 /// @notice More of forge's cheatcodes.
 interface VmMore {
+    function expectPartialRevert(bytes4 selector) external;
     function getCode(string calldata artifact) external view returns (bytes memory);
     function txGasPrice(uint256 price) external;
 }
@@ -116,6 +117,11 @@ abstract contract OracleTest is Test {
         for (uint256 i = 0; i < size; ++i) {
             data[i] = bytes1(uint8(i * 7 + 3));
         }
+    }
+
+    /// @dev The next call reverts with that error, whatever its values.
+    function expectRevertOf(bytes4 selector) internal {
+        VmMore(address(vm)).expectPartialRevert(selector);
     }
 
     function gasPrice(uint256 baseFee, uint256 price) internal {
