@@ -58,6 +58,9 @@ class RolesConfig(_Section):
     answer: bool = Field(default=True, description="answer requests to its models")
     defend: bool = Field(default=True, description="answer challenges of its claims")
     settle: bool = Field(default=True, description="finalize, deliver and collect")
+    early: bool = Field(
+        default=False, description="deliver before finality where a request wants that; unpaid"
+    )
     watch: bool = Field(default=True, description="check the claims of others")
     challenge: bool = Field(default=True, description="dispute what it found wrong; needs watch")
 

@@ -55,6 +55,20 @@ class Deliver:
 
 
 @dataclass(frozen=True)
+class DeliverEarly:
+    """Call the consumer with our claim's output before finality."""
+
+    claim_id: ClaimId
+
+
+@dataclass(frozen=True)
+class Retract:
+    """Tell the consumer that an early answer fell."""
+
+    request_id: RequestId
+
+
+@dataclass(frozen=True)
 class Close:
     """Settle a challenge of our claim that outlived it: its bond is due to us."""
 
@@ -89,7 +103,8 @@ class Challenge:
     claim_id: ClaimId
 
 
-Duty = Solve | Claim | RevealClaim | Finalize | Deliver | Close | Withdraw | Judge | Defend | Challenge
+Transaction = Claim | RevealClaim | Finalize | Deliver | DeliverEarly | Retract | Close | Withdraw
+Duty = Transaction | Solve | Judge | Defend | Challenge
 
 
 def answering(snapshot: Snapshot, memory: Memory, money: MoneyConfig) -> list[Duty]:
@@ -155,6 +170,24 @@ def _is_deliverable(request: RequestFacts) -> bool:
     """A callback that failed once is left to whoever wants it."""
     wants_it = request.view.callback != ZERO_ADDRESS
     return wants_it and not request.view.delivered and request.final_deliveries == 0
+
+
+def telling_early(snapshot: Snapshot, memory: Memory, money: MoneyConfig) -> list[Duty]:
+    """Deliver our claims before finality to consumers that opted in, and take back what fell."""
+    duties: list[Duty] = []
+    for request in snapshot.requests.values():
+        if request.early_claim is not None:
+            told = snapshot.claims.get(request.early_claim)
+            if told is not None and told.view.status in (ClaimStatus.REFUTED, ClaimStatus.VOID):
+                duties.append(Retract(request.request_id))
+        elif request.view.provisional and request.view.status is RequestStatus.OPEN:
+            ours = [c for c in snapshot.claims_of(request.request_id) if c.view.claimant == snapshot.me]
+            duties += [
+                DeliverEarly(claim.claim_id)
+                for claim in ours
+                if claim.view.status is ClaimStatus.PROPOSED and claim.claim_id not in request.told_early
+            ]
+    return duties
 
 
 def defending(snapshot: Snapshot, memory: Memory, money: MoneyConfig) -> list[Duty]:

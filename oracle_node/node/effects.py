@@ -3,7 +3,6 @@
 import asyncio
 import secrets
 from collections import OrderedDict
-from typing import assert_never
 
 import structlog
 
@@ -24,11 +23,14 @@ from oracle_node.node.duties import (
     Close,
     Defend,
     Deliver,
+    DeliverEarly,
     Duty,
     Finalize,
     Judge,
+    Retract,
     RevealClaim,
     Solve,
+    Transaction,
     Withdraw,
 )
 from oracle_node.node.inference import Inference
@@ -81,11 +83,9 @@ class Effects:
                 return 0
             case Defend(claim_id) | Challenge(claim_id):
                 return await self._play(duty, snapshot.claims[claim_id], snapshot)
-            case Claim() | RevealClaim() | Finalize() | Deliver() | Close() | Withdraw():
-                receipt = await self._send(self._call(duty, snapshot))
+            case transaction:
+                receipt = await self._send(self._call(transaction, snapshot))
                 return receipt.block_number
-            case _:
-                assert_never(duty)
 
     async def _send(self, call: Call) -> Receipt:
         receipt = await self._sender.send(call)
@@ -98,9 +98,7 @@ class Effects:
         )
         return receipt
 
-    def _call(
-        self, duty: Claim | RevealClaim | Finalize | Deliver | Close | Withdraw, snapshot: Snapshot
-    ) -> Call:
+    def _call(self, duty: Transaction, snapshot: Snapshot) -> Call:
         calls = self._client.calls
         match duty:
             case Claim(request_id):
@@ -115,6 +113,12 @@ class Effects:
                 return calls.deliver(
                     request_id, snapshot.claims[request.view.answer].output, request.callback_data
                 )
+            case DeliverEarly(claim_id):
+                claim = snapshot.claims[claim_id]
+                callback_data = snapshot.requests[claim.view.request_id].callback_data
+                return calls.deliver_provisional(claim_id, claim.output, callback_data)
+            case Retract(request_id):
+                return calls.retract(request_id, snapshot.requests[request_id].callback_data)
             case Close(key):
                 return calls.close(key)
             case Withdraw(to):

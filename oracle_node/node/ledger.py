@@ -35,7 +35,7 @@ class Ledger:
         self._client, self._store, self._follower = client, store, follower
         self._me, self._models = me, models
         self._listings: dict[ListingId, Listing] = {}
-        self._over: set[RequestId] = set()  # nothing left to do; forgotten on every reorg
+        self._foreign: set[RequestId] = set()  # to models that this node does not hold
 
     async def advance(self) -> Step:
         """Read one chunk of logs into the store."""
@@ -47,45 +47,50 @@ class Ledger:
             log = raw[entry.block, entry.log_index]
             events.append(_stored(entry, tuple(bytes(t) for t in log["topics"]), bytes(log["data"])))
         self._store.apply(step, events)
-        if step.rolled_back_to is not None:
-            self._over.clear()
         return step
 
     async def snapshot(self, step: Step) -> Snapshot:
         """The present state of every request to our models that is not over, and of its claims."""
         requests: dict[RequestId, RequestFacts] = {}
         claims: dict[ClaimId, ClaimFacts] = {}
-        for event in self._events("Requested"):
-            assert isinstance(event, Requested)
-            if event.request_id in self._over:
+        for stored in self._store.open_requests():
+            if stored.request_id in self._foreign:
                 continue
-            facts = await self._request(event)
-            of_request = (
-                await self._claims(event.request_id) if facts.listing.model_id in self._models else {}
-            )
-            if _is_over(facts, of_request.values(), self._models):
-                self._over.add(event.request_id)
+            event = self._client.events.decode(stored.topics, stored.data)
+            assert isinstance(event, Requested)
+            listing = await self._listing(event.listing_id)
+            if listing.model_id not in self._models:
+                self._foreign.add(event.request_id)
+                continue
+            facts = await self._request(event, listing)
+            of_request = await self._claims(event.request_id)
+            if _is_over(facts, of_request.values()):
+                self._store.close_request(event.request_id, step.head.number)
             else:
                 requests[event.request_id] = facts
                 claims |= of_request
         balance = await self._client.balance(self._me)
         return Snapshot(step.head, self._me, balance, requests, claims, self._models)
 
-    async def _request(self, event: Requested) -> RequestFacts:
-        if event.listing_id not in self._listings:
-            self._listings[event.listing_id] = await self._client.listing(event.listing_id)
-        deliveries = [
-            e
-            for e in self._events("Delivered", request_id=event.request_id)
-            if isinstance(e, Delivered) and e.kind is DeliveryKind.FINAL
-        ]
+    async def _listing(self, listing_id: ListingId) -> Listing:
+        if listing_id not in self._listings:
+            self._listings[listing_id] = await self._client.listing(listing_id)
+        return self._listings[listing_id]
+
+    async def _request(self, event: Requested, listing: Listing) -> RequestFacts:
+        delivered = self._events("Delivered", request_id=event.request_id)
+        deliveries = [delivery for delivery in delivered if isinstance(delivery, Delivered)]
+        early = [d for d in deliveries if d.kind is DeliveryKind.PROVISIONAL]
+        is_standing = bool(deliveries) and deliveries[-1].kind is DeliveryKind.PROVISIONAL
         return RequestFacts(
             event.request_id,
             await self._client.request(event.request_id),
-            self._listings[event.listing_id],
+            listing,
             event.input,
             event.options.callback_data,
-            len(deliveries),
+            final_deliveries=sum(d.kind is DeliveryKind.FINAL for d in deliveries),
+            told_early=frozenset(d.claim_id for d in early),
+            early_claim=early[-1].claim_id if is_standing else None,
         )
 
     async def _claims(self, request_id: RequestId) -> dict[ClaimId, ClaimFacts]:
@@ -124,10 +129,8 @@ class Ledger:
         return [Logged(event, e.block, e.log_index, e.time) for e, event in decoded if event is not None]
 
 
-def _is_over(request: RequestFacts, claims: Iterable[ClaimFacts], models: frozenset[bytes]) -> bool:
+def _is_over(request: RequestFacts, claims: Iterable[ClaimFacts]) -> bool:
     """Whether no duty can ever come of it again, short of a reorg."""
-    if request.listing.model_id not in models:
-        return True
     status = request.view.status
     is_delivered = (
         request.view.delivered or request.view.callback == ZERO_ADDRESS or request.final_deliveries > 0

@@ -39,6 +39,7 @@ def roles_of(config: RolesConfig) -> list[Role]:
         "answer": duties.answering,
         "defend": duties.defending,
         "settle": duties.settling,
+        "early": duties.telling_early,
         "watch": duties.watching,
         "challenge": duties.challenging,
     }
@@ -71,8 +72,10 @@ async def follow(
 
 
 async def _sleep_until(nudge: asyncio.Event, seconds: float) -> None:
+    # SAFETY: not wait_for, which in Python 3.11 swallows a cancellation that arrives together with the result
     try:
-        await asyncio.wait_for(nudge.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await nudge.wait()
     except TimeoutError:
         return
     nudge.clear()

@@ -19,6 +19,10 @@ class RequestFacts:
     callback_data: bytes = field(repr=False)
     final_deliveries: int = 0
     """Final callbacks tried so far, failed ones too."""
+    told_early: frozenset[ClaimId] = frozenset()
+    """Claims that were delivered before finality."""
+    early_claim: ClaimId | None = None
+    """The one of them that the consumer now believes in."""
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,10 @@ MIGRATIONS = (
     CREATE INDEX events_by_claim ON events (claim_id, name);
     CREATE INDEX events_by_challenge ON events (challenge_id, name);
     CREATE INDEX events_by_name ON events (name, block);
+    CREATE TABLE closed_requests (
+        request_id BLOB PRIMARY KEY,
+        block INTEGER NOT NULL
+    );
     CREATE TABLE answers (
         request_id BLOB PRIMARY KEY,
         model_id BLOB NOT NULL,

@@ -101,6 +101,7 @@ class Store:
         with self.transaction():
             if step.rolled_back_to is not None:
                 self._database.execute("DELETE FROM events WHERE block > ?", (step.rolled_back_to,))
+                self._database.execute("DELETE FROM closed_requests WHERE block > ?", (step.rolled_back_to,))
             self._database.execute("DELETE FROM checkpoints")
             for checkpoint in step.checkpoints:
                 values = (checkpoint.number, checkpoint.hash, checkpoint.timestamp)
@@ -123,12 +124,25 @@ class Store:
         if names:
             clauses.append(f"name IN ({', '.join('?' * len(names))})")
             values += names
+        return self._events(" AND ".join(clauses) or "1", values)
+
+    def _events(self, where: str, values: Sequence[Any]) -> list[StoredEvent]:
         rows = self._database.execute(
             "SELECT block, log_index, time, name, topics, data, listing_id, request_id, claim_id, challenge_id"
-            f" FROM events WHERE {' AND '.join(clauses) or '1'} ORDER BY block, log_index",
+            f" FROM events WHERE {where} ORDER BY block, log_index",
             values,
         )
         return [StoredEvent(row[0], row[1], row[2], row[3], _topics(row[4]), *row[5:]) for row in rows]
+
+    def open_requests(self) -> list[StoredEvent]:
+        """The `Requested` events of requests that were not closed, in chain order."""
+        return self._events(
+            "name = 'Requested' AND request_id NOT IN (SELECT request_id FROM closed_requests)", []
+        )
+
+    def close_request(self, request_id: bytes, block: int) -> None:
+        """Note that nothing is left to do about a request as of a block; a reorg below that block opens it again."""
+        self._database.execute("INSERT OR REPLACE INTO closed_requests VALUES (?, ?)", (request_id, block))
 
     # What only this node knows
 

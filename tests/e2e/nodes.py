@@ -19,7 +19,7 @@ PATIENCE_S = 30.0
 
 def node_config(arena: Arena, folder: Path, roles: set[str], **sections: Any) -> Config:
     """A configuration with only these roles on."""
-    switches = ("answer", "defend", "settle", "watch", "challenge")
+    switches = ("answer", "defend", "settle", "early", "watch", "challenge")
     return parse_config(
         {
             "chain": {

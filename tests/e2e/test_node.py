@@ -6,13 +6,14 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from oracle_node.chain.events import ChallengeSettled, ClaimCommitted, ClaimProposed
+from oracle_node.chain.events import ChallengeSettled, ClaimCommitted, ClaimProposed, Delivered
 from oracle_node.chain.journal import Call
 from oracle_node.chain.types import (
     Address,
     ChallengeStatus,
     ClaimId,
     ClaimStatus,
+    DeliveryKind,
     RequestId,
     RequestOptions,
     RequestStatus,
@@ -22,7 +23,7 @@ from oracle_node.errors import ConfigError, DeterminismError
 from oracle_node.game.strategy import Player
 from oracle_node.node.node import run_node
 from oracle_node.node.shelf import Shelf, ShelvedModel
-from oracle_node.players.adversaries import Lie, LyingExecutor, RandomPicker, tell_lies
+from oracle_node.players.adversaries import Lie, LyingExecutor, RandomPicker, claim_baldly, tell_lies
 from oracle_node.players.dispute import Seat, play_seat
 from tests.e2e.arena import Arena, toy, toy_answer, toy_input
 from tests.e2e.nodes import node_config, running, until
@@ -73,6 +74,68 @@ async def test_node__request_with_callback__answered_finalized_delivered(
     request = await arena.client.request(request_id)
     assert (request.status, request.answer) == (RequestStatus.ANSWERED, claim_id)
     assert await arena.client.balance(arena.claimant.address) >= request.fee + arena.policy.claim_bond
+
+
+async def test_node__reorg_takes_its_claim_away__claims_again(arena: Arena, tmp_path: Path) -> None:
+    request_id = await arena.ask()
+    await arena.chain.mine(2)
+    snapshot = await arena.chain.snapshot()
+    async with running(node_config(arena, tmp_path, {"answer"}), arena.chain.accounts[2]):
+        first = await proposed(arena, request_id)
+        await arena.chain.revert(snapshot)
+        assert (await arena.client.claim(first)).status is ClaimStatus.NONE
+        await arena.chain.mine()
+        assert await proposed(arena, request_id) == first
+
+
+async def test_node__reorg_takes_the_request_away__follows_the_new_branch(
+    arena: Arena, tmp_path: Path
+) -> None:
+    await arena.chain.mine(2)
+    snapshot = await arena.chain.snapshot()
+    old = await arena.ask()
+    async with running(node_config(arena, tmp_path, {"answer"}), arena.chain.accounts[2]) as ready:
+        await proposed(arena, old)
+        await arena.chain.revert(snapshot)
+        await arena.chain.mine()
+        new = await arena.ask(toy_input(2))
+        claim_id = await proposed(arena, new)
+
+        async def sees_only_the_new_one() -> bool:
+            latest = ready.board.latest
+            return latest is not None and list(latest.requests) == [new]
+
+        await until(sees_only_the_new_one, "a snapshot of the new branch")
+    assert (await arena.client.claim(claim_id)).output_root == tensor_root(toy_answer(toy_input(2)).output)
+
+
+async def test_node__early_delivery_of_a_lie__retracted_after_the_refutation(
+    arena: Arena, tmp_path: Path
+) -> None:
+    options = RequestOptions(callback=await consumer(arena), gas_limit=100_000, provisional=True)
+    request_id = await arena.ask(options=options)
+    lying = claim_baldly(arena.model, toy().executor, toy_input(), bytes(len(toy_answer().output)))
+    claim_id = await arena.claim(request_id, lying)
+    await arena.claimant.send(arena.client.calls.deliver_provisional(claim_id, lying.output, b""))
+    async with running(
+        node_config(arena, tmp_path, {"watch", "challenge", "early"}), arena.chain.accounts[3]
+    ):
+
+        async def is_challenged() -> bool:
+            return bool(await arena.client.past_events(["ChallengeOpened"]))
+
+        await until(is_challenged, "a challenge")
+        await arena.chain.advance(arena.policy.defender_clock + 1)
+
+        async def is_retracted() -> bool:
+            return len(await arena.client.past_events(["Delivered"])) == 2
+
+        await until(is_retracted, "the retraction")
+    told = [e.event for e in await arena.client.past_events(["Delivered"])]
+    assert [t.kind for t in told if isinstance(t, Delivered)] == [
+        DeliveryKind.PROVISIONAL,
+        DeliveryKind.RETRACTED,
+    ]
 
 
 async def test_node__lie_on_chain__watcher_refutes_it(arena: Arena, tmp_path: Path) -> None:

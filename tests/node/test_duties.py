@@ -147,6 +147,19 @@ def test_settling__balance_above_the_mark__withdrawn() -> None:
     assert duties.settling(rich, Memory(), MoneyConfig(withdraw_above_wei=10)) == [duties.Withdraw(ME)]
 
 
+def test_telling_early__consumer_opted_in__told_once_and_taken_back() -> None:
+    wanting = request(provisional=True, callback=OTHER)
+    assert duties.telling_early(snapshot(request(), claim(ME)), Memory(), MONEY) == []
+    assert duties.telling_early(snapshot(wanting, claim(OTHER)), Memory(), MONEY) == []
+    assert duties.telling_early(snapshot(wanting, claim(ME)), Memory(), MONEY) == [duties.DeliverEarly(CLAIM)]
+    told = replace(wanting, told_early=frozenset({CLAIM}), early_claim=CLAIM)
+    assert duties.telling_early(snapshot(told, claim(OTHER)), Memory(), MONEY) == []
+    fallen = snapshot(told, claim(OTHER, ClaimStatus.REFUTED))
+    assert duties.telling_early(fallen, Memory(), MONEY) == [duties.Retract(REQUEST)]
+    retracted = replace(told, early_claim=None)
+    assert duties.telling_early(snapshot(retracted, claim(ME)), Memory(), MONEY) == []
+
+
 def test_defending__active_challenge_of_our_claim__played() -> None:
     assert duties.defending(snapshot(request(), claim(ME)), Memory(), MONEY) == []
     ours = challenged(claim(ME), OTHER)

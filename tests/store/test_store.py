@@ -49,6 +49,16 @@ def test_events__names_and_ids__only_those(tmp_path: Path) -> None:
     assert store.events("Requested", "Delivered", request_id=b"\x09" * 32) == [other]
 
 
+def test_close_request__reorg_below__open_again(tmp_path: Path) -> None:
+    store = Store(tmp_path / "node.db")
+    store.apply(Step(None, (), (head(1), head(5)), head(5)), [event(1)])
+    assert store.open_requests() == [event(1)]
+    store.close_request(REQUEST, 5)
+    assert store.open_requests() == []
+    store.apply(Step(4, (), (head(1),), head(5)), [])
+    assert store.open_requests() == [event(1)]
+
+
 def test_keep_answer__reopened_after_a_second_answer__first_salt_is_still_there(tmp_path: Path) -> None:
     store = Store(tmp_path / "node.db")
     first = StoredAnswer(REQUEST, b"m" * 32, b"out", b"wit", b"s" * 32)
