@@ -5,6 +5,7 @@ from pathlib import Path
 from time import perf_counter
 
 import click
+import numpy as np
 
 from oracle_node.chain.embedded import Engine
 from oracle_node.cli.inputs import read_request
@@ -38,8 +39,9 @@ async def _demo(
     input_file: Path | None, weights: str, image_max: float | None, engine: Engine, out: Output
 ) -> None:
     from oracle_node.cli.disputes import descent_of, gas_table, name_tensor
-    from oracle_node.cli.sources import import_digits
-    from oracle_node.demo.record import gas_by_function
+    from oracle_node.cli.picture import grey_image
+    from oracle_node.cli.sources import DIGITS_IMAGE_MAX, import_digits
+    from oracle_node.demo.record import GAME, gas_by_function
     from oracle_node.demo.stage import open_stage
     from oracle_node.demo.story import tell
     from oracle_node.node.shelf import shelve
@@ -48,6 +50,7 @@ async def _demo(
     start = perf_counter()
     shelved = shelve(import_digits(8 if weights == "8" else 15), threads=1)
     request = read_request(input_file or shipped("digits").sample(SAMPLE), shelved.model, image_max)
+    out.say(grey_image(np.frombuffer(request, "<f4").reshape(8, 8), DIGITS_IMAGE_MAX))
     out.say(
         f"a network of {len(shelved.model.tape.instructions)} instructions, model 0x{shelved.model.model_id.hex()}"
     )
@@ -58,21 +61,27 @@ async def _demo(
     count = len(shelved.model.tape.instructions)
     out.say(descent_of(outcome.picks, outcome.proved, count, lambda index: name_tensor(shelved.model, index)))
     out.say()
-    rows = [(stage.role_of(sent.sender), sent.function, sent.gas_used) for sent in outcome.moves]
+    rows = [(stage.role_of(sent.sender), sent.function, sent.gas_used) for sent in outcome.sent]
+    moves = [row for row in rows if row[1] in GAME]
+    out.say(
+        gas_table(
+            [row for row in rows if row[1] not in GAME | {"deploy", "list"}], "the answers, move by move"
+        )
+    )
     out.result(
         {
             "answered": outcome.answered,
             "finalized": outcome.finalized,
             "refuted": outcome.refuted,
-            "gas_total": sum(sent.gas_used for sent in outcome.moves),
+            "gas_total": sum(gas for *_, gas in moves),
             "digit": outcome.digit,
             "model_id": shelved.model.model_id,
             "engine": stage.chain.engine,
             "gas_by_function": gas_by_function(outcome.sent),
-            "moves": [{"who": who, "move": move, "gas": gas} for who, move, gas in rows],
+            "moves": [{"who": who, "move": move, "gas": gas} for who, move, gas in moves],
             "seconds": perf_counter() - start,
         },
-        gas_table(rows, "the dispute, move by move"),
+        gas_table(moves, "the dispute, move by move"),
     )
     if not (outcome.answered and outcome.finalized and outcome.refuted):
         raise click.ClickException("the demo did not end as it should")

@@ -1,13 +1,15 @@
-"""A picture of a dispute for the terminal: the tree descent from the trace root to one element."""
+"""Pictures for the terminal: the tree descent of a dispute, from the trace root to one element; a small grey image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from rich.text import Text
 
 WIDTH = 32
 """Columns of a row of children: sixteen cells of two."""
 LABEL = 18
+SHADES = " ░▒▓█"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +59,9 @@ def _opening(level: Level) -> str:
     line = list("╭" + "─" * (WIDTH - 3) + "╮")
     line[column] = "├" if column == 0 else "┤" if column == WIDTH - 2 else "┴"
     return "".join(line)
+
+
+def grey_image(pixels: np.ndarray, white: float) -> Text:
+    """(height, width) values 0…`white`, two columns a pixel."""
+    levels = np.clip(pixels / white * len(SHADES), 0, len(SHADES) - 1).astype(int)
+    return Text("\n".join("".join(SHADES[level] * 2 for level in row) for row in levels))

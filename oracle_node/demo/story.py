@@ -23,7 +23,7 @@ from oracle_node.chain.journal import Call
 from oracle_node.chain.types import Address, ChallengeStatus, ClaimId, ClaimStatus, DeliveryKind, RequestId
 from oracle_node.contracts import load_artifact
 from oracle_node.demo.nodes import running_node
-from oracle_node.demo.record import GAME, Sent, sent_since
+from oracle_node.demo.record import Sent, sent_since
 from oracle_node.demo.refutation import invent_lie, keep_lying
 from oracle_node.demo.stage import Stage
 from oracle_node.errors import ConfigError
@@ -48,11 +48,6 @@ class Outcome:
     proved: ElementProved
     sent: tuple[Sent, ...]
 
-    @property
-    def moves(self) -> tuple[Sent, ...]:
-        """The transactions of the dispute, from opening the challenge to settlement."""
-        return tuple(sent for sent in self.sent if sent.function in GAME)
-
 
 @dataclass(frozen=True)
 class Consumer:
@@ -70,8 +65,9 @@ async def tell(stage: Stage, shelved: ShelvedModel, request: bytes, say: Say) ->
         say("[bold]An honest answer[/]")
         answered, finalized, digit = await _honest(stage, consumer, request, truth, say)
         say("\n[bold]A lie[/]")
+        claim_id, request_id, lying = await _lie(stage, consumer, shelved, request, truth, say)
         async with running_node(stage, "watcher", shelf, "watch", "challenge"):
-            claim_id, request_id = await _lie(stage, consumer, shelved, request, truth, say)
+            await _dispute(stage, claim_id, lying, say)
         delivered = await _settle(stage, request_id)
     view = await stage.client.claim(claim_id)
     if delivered and await _digit_in(stage, consumer) == digit:
@@ -135,7 +131,7 @@ async def _settle(stage: Stage, request_id: RequestId) -> bool:
 
 async def _lie(
     stage: Stage, consumer: Consumer, shelved: ShelvedModel, request: bytes, truth: Answer, say: Say
-) -> tuple[ClaimId, RequestId]:
+) -> tuple[ClaimId, RequestId, LyingClaim]:
     """The same question again; a liar turns one number deep in the network so that another digit comes out."""
     lie, lying = _mislead(shelved, request, truth)
     request_id = await _ask(stage, consumer, request)
@@ -144,6 +140,11 @@ async def _lie(
     say(
         f"asked again, another node answers {told}: it turned one number of tensor {lie.tensor} and computed on"
     )
+    return claim_id, request_id, lying
+
+
+async def _dispute(stage: Stage, claim_id: ClaimId, lying: LyingClaim, say: Say) -> None:
+    """A watcher that holds the model comes along; the liar defends its lie to the end."""
     async with asyncio.TaskGroup() as group:
         group.create_task(keep_lying(stage, claim_id, lying))
         await stage.event(ChallengeOpened, lambda e: e.claim_id == claim_id)
@@ -154,9 +155,8 @@ async def _lie(
     if settled.status is ChallengeStatus.WON:
         reward = settled.to_challenger / 1e18
         say(
-            f"the contract recomputes one element: the liar loses its bond, {reward:g} ether go to the watcher"
+            f"the contract recomputes one element: the liar's bond is gone, the watcher gets {reward:g} ether"
         )
-    return claim_id, request_id
 
 
 def _mislead(shelved: ShelvedModel, request: bytes, truth: Answer) -> tuple[Lie, LyingClaim]:

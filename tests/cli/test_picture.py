@@ -1,6 +1,8 @@
-"""The picture of a tree descent."""
+"""Pictures for the terminal."""
 
-from oracle_node.cli.picture import LABEL, Level, descent
+import numpy as np
+
+from oracle_node.cli.picture import LABEL, Level, descent, grey_image
 
 
 def _rows(*levels: Level, foot: str = "") -> list[str]:
@@ -25,3 +27,7 @@ def test_descent__first_and_last_child__meet_the_corners() -> None:
 
 def test_descent__nobody_has_picked__shows_unknown_children_only() -> None:
     assert _rows(Level("trace", 4, None)) == [("······· " * 4).rstrip()]
+
+
+def test_grey_image__from_black_to_white__uses_every_shade() -> None:
+    assert grey_image(np.float32([[0, 4, 8], [12, 16, 99]]), 16.0).plain == "  ░░▒▒\n▓▓████"
