@@ -4,9 +4,26 @@ from pathlib import Path
 
 import pytest
 
-from oracle_node.config import load_config
+from oracle_node.config import (
+    ApiConfig,
+    ChainConfig,
+    Config,
+    InferenceConfig,
+    KeyConfig,
+    MoneyConfig,
+    RolesConfig,
+    load_config,
+)
 from oracle_node.errors import ConfigError
 
+SECTIONS = {
+    "chain": ChainConfig,
+    "key": KeyConfig,
+    "roles": RolesConfig,
+    "money": MoneyConfig,
+    "inference": InferenceConfig,
+    "api": ApiConfig,
+}
 GOOD = """
 models = ["models/toy", "/somewhere/else"]
 
@@ -64,3 +81,18 @@ def test_load_config__mistake__names_the_key_in_one_line(tmp_path: Path, text: s
 def test_load_config__no_file__config_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
         load_config(tmp_path / "node.toml")
+
+
+def test_operators_page__configuration_table__lists_every_key_with_its_meaning(repository: Path) -> None:
+    page = (repository / "docs" / "node-operator.md").read_text("utf-8")
+    for name, section in Config.model_fields.items():
+        kind = SECTIONS.get(name)
+        keys = (
+            {name: section} if kind is None else {f"{name}.{key}": f for key, f in kind.model_fields.items()}
+        )
+        for key, entry in keys.items():
+            row = next((line for line in page.splitlines() if line.startswith(f"| `{key}` |")), None)
+            assert row is not None, f"{key} is not in docs/node-operator.md"
+            assert row.endswith(f"| {entry.description} |"), row
+            if entry.is_required():
+                assert "| required |" in row
