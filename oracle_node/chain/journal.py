@@ -19,7 +19,7 @@ class SignedIntent:
     """An intent with the latest transaction signed for it."""
 
     intent: int
-    label: str
+    call: Call
     nonce: int
     transaction_hash: bytes
     raw: bytes = field(repr=False)

@@ -15,7 +15,7 @@ from web3.exceptions import TransactionNotFound
 from web3.types import LogReceipt, TxParams, TxReceipt, Wei
 
 from oracle_node.chain.journal import Call, Journal, NoJournal, SignedIntent
-from oracle_node.chain.revert import RevertDecoder
+from oracle_node.chain.revert import RevertDecoder, RevertError
 from oracle_node.chain.rpc import RefusedError, Web3, patiently, translated
 from oracle_node.errors import OracleError, TransientError
 
@@ -111,26 +111,28 @@ class Sender:
         return await self._retry(lambda: self._simulate(call))
 
     async def resume(self) -> int:
-        """Broadcast again what an earlier run signed and never saw mined; returns how many were still open."""
+        """Bring to an end what an earlier run signed and never saw mined; returns how many were still open.
+
+        The same bytes are broadcast again, so nothing is sent twice; what the contract would now refuse is dropped.
+        """
         left = self._journal.unsettled(self.address)
         for intent in left:
-            receipt = await self._retry(partial(self._receipt, intent.transaction_hash, intent.label))
-            if receipt is None and not await self._rebroadcast(intent):
-                continue
-            if receipt is None:
-                receipt = await self._await_receipt([intent.transaction_hash], intent.label)
-            if receipt is not None:
-                self._journal.settle(intent.intent, "mined" if receipt["status"] else "reverted")
+            self._journal.settle(intent.intent, await self._finish(intent))
         return len(left)
 
-    async def _rebroadcast(self, intent: SignedIntent) -> bool:
-        """Whether the old bytes are on their way again; False where their nonce was spent by something else."""
-        try:
-            await self._retry(lambda: self._broadcast(intent.raw, intent.label))
-        except NonceUsedError:
-            self._journal.settle(intent.intent, "abandoned")
-            return False
-        return True
+    async def _finish(self, intent: SignedIntent) -> str:
+        label, transaction_hash = intent.call.label, intent.transaction_hash
+        receipt = await self._retry(partial(self._receipt, transaction_hash, label))
+        if receipt is None:
+            try:
+                await self._retry(partial(self._simulate, intent.call))
+                await self._retry(partial(self._broadcast, intent.raw, label))
+            except (NonceUsedError, RevertError):
+                return "abandoned"
+            receipt = await self._await_receipt([transaction_hash], label)
+        if receipt is None:
+            return "abandoned"
+        return "mined" if receipt["status"] else "reverted"
 
     async def _simulate(self, call: Call) -> int:
         request = self._request(call)

@@ -12,11 +12,11 @@ from eth_account.signers.local import LocalAccount
 
 from oracle_node.api.server import Facts, serve
 from oracle_node.chain.client import OracleClient
-from oracle_node.chain.rpc import connect
+from oracle_node.chain.rpc import Web3, connect
 from oracle_node.chain.transactions import FeePolicy
 from oracle_node.chain.types import Address
 from oracle_node.config import Config
-from oracle_node.errors import OracleError
+from oracle_node.errors import OracleError, TransientError
 from oracle_node.node.board import Board
 from oracle_node.node.effects import Effects
 from oracle_node.node.inference import Inference
@@ -60,7 +60,9 @@ async def run_node(
         store = Store(config.store)
         stack.callback(store.close)
         web3 = await stack.enter_async_context(connect(config.chain.rpc.get_secret_value()))
-        client = await OracleClient.open(web3, config.chain.oracle, chain_id=config.chain.chain_id)
+        client = await _await_oracle(config, web3, stop)
+        if client is None:
+            return
         store.require_identity(chain_id=str(client.chain_id), oracle=client.oracle, account=account.address)
         sender = client.sender(account, store, _fees(config))
         resumed = await sender.resume()
@@ -87,6 +89,21 @@ async def run_node(
         services |= {role.name: loop.run() for role, loop in zip(roles, loops, strict=True)}
         await _run_services(services, stop)
     log.info("node_stopped", address=me)
+
+
+async def _await_oracle(config: Config, web3: Web3, stop: asyncio.Event) -> OracleClient | None:
+    """The oracle, as soon as its chain answers; None where `stop` comes first. ConfigError for a wrong one."""
+    while not stop.is_set():
+        try:
+            return await OracleClient.open(web3, config.chain.oracle, chain_id=config.chain.chain_id)
+        except TransientError as error:
+            log.warning("chain_unavailable", reason=str(error), again_in_s=config.chain.poll_s)
+        try:
+            async with asyncio.timeout(config.chain.poll_s):
+                await stop.wait()
+        except TimeoutError:
+            continue
+    return None
 
 
 async def _run_services(services: dict[str, Coroutine[Any, Any, None]], stop: asyncio.Event) -> None:

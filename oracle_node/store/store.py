@@ -197,12 +197,16 @@ class Store:
     def unsettled(self, sender: str) -> list[SignedIntent]:
         """The newest signature of every open intent, in nonce order."""
         rows = self._database.execute(
-            "SELECT i.id, i.label, s.nonce, s.transaction_hash, s.raw FROM intents i JOIN signatures s"
+            "SELECT i.id, i.target, i.data, i.value_wei, i.label, s.nonce, s.transaction_hash, s.raw"
+            " FROM intents i JOIN signatures s"
             " ON s.rowid = (SELECT max(rowid) FROM signatures WHERE intent = i.id)"
             " WHERE i.state = 'signed' AND i.sender = ? ORDER BY s.nonce",
             (sender,),
         )
-        return [SignedIntent(*row) for row in rows]
+        return [
+            SignedIntent(row[0], Call(row[1], row[2], int(row[3]), row[4]), row[5], row[6], row[7])
+            for row in rows
+        ]
 
     def intent_counts(self) -> dict[str, int]:
         """How many intents are in each state."""

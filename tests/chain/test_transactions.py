@@ -1,6 +1,7 @@
 """Sending: nonces, refusals, and what survives a crash."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from eth_abi.abi import encode
@@ -29,10 +30,11 @@ class MemoryJournal(NoJournal):
         self.crash_after_sign = crash_after_sign
 
     def intend(self, sender: str, call: Call) -> int:
+        self.call = call
         return len(self.signed) + 1
 
     def sign(self, intent: int, nonce: int, transaction_hash: bytes, raw: bytes) -> None:
-        self.signed.append(SignedIntent(intent, "test", nonce, transaction_hash, raw))
+        self.signed.append(SignedIntent(intent, self.call, nonce, transaction_hash, raw))
         if self.crash_after_sign:
             raise CrashError
 
@@ -81,6 +83,19 @@ async def test_send__crash_after_the_signature__resume_sends_it_once(
     assert journal.settled == ["mined"]
     assert await Sender(chain.web3, key, decoder, journal).resume() == 0
     assert await chain.web3.eth.get_transaction_count(key.address) == 1
+
+
+async def test_resume__no_longer_accepted__dropped_unsent(
+    chain: DevChain, decoder: RevertDecoder, echo: str
+) -> None:
+    key = chain.accounts[1]
+    journal = MemoryJournal(crash_after_sign=True)
+    with pytest.raises(CrashError):
+        await Sender(chain.web3, key, decoder, journal).send(Call(echo, b"", label="echo"))
+    journal.signed = [replace(journal.signed[0], call=Call(echo, b"refused by now", label="echo"))]
+    assert await Sender(chain.web3, key, decoder, journal).resume() == 1
+    assert journal.settled == ["abandoned"]
+    assert await chain.web3.eth.get_transaction_count(key.address) == 0
 
 
 async def test_resume__nonce_spent_elsewhere__abandoned(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from eth_utils.address import to_checksum_address
 
 from oracle_node.chain.events import ChallengeSettled, ClaimCommitted, ClaimProposed, Delivered
 from oracle_node.chain.journal import Call
@@ -28,8 +29,8 @@ from oracle_node.players.dispute import Seat, play_seat
 from tests.e2e.arena import Arena, toy, toy_answer, toy_input
 from tests.e2e.nodes import node_config, running, until
 
-ACCEPTS_EVERYTHING = bytes.fromhex("60018060096000396000f300")
-"""Creation code of a contract that stops at once, whatever it is called with."""
+LOGS_ITS_CALLS = bytes.fromhex("600b80600b6000396000f3" + "366000600037366000a000")
+"""Creation code of a contract that logs the calldata of every call."""
 
 
 async def first_claim(arena: Arena, request_id: RequestId) -> ClaimId | None:
@@ -52,7 +53,7 @@ async def proposed(arena: Arena, request_id: RequestId) -> ClaimId:
 
 
 async def consumer(arena: Arena) -> Address:
-    receipt = await arena.stranger.send(Call("", ACCEPTS_EVERYTHING, label="deploy a consumer"))
+    receipt = await arena.stranger.send(Call("", LOGS_ITS_CALLS, label="deploy a consumer"))
     assert receipt.contract_address is not None
     return Address(receipt.contract_address)
 
@@ -73,6 +74,14 @@ async def test_node__request_with_callback__answered_finalized_delivered(
         await until(is_delivered, "the delivery")
     request = await arena.client.request(request_id)
     assert (request.status, request.answer) == (RequestStatus.ANSWERED, claim_id)
+    calls = await arena.chain.web3.eth.get_logs(
+        {"address": to_checksum_address(options.callback), "fromBlock": 0}
+    )
+    assert len(calls) == 1
+    received = bytes(calls[0]["data"])
+    assert toy_answer().output in received
+    assert b"context" in received
+    assert claim_id in received
     assert await arena.client.balance(arena.claimant.address) >= request.fee + arena.policy.claim_bond
 
 

@@ -83,6 +83,7 @@ def test_unsettled__replaced_and_settled_intents__newest_signature_of_the_open_o
     store.sign(open_, 1, b"c" * 32, b"raw1 with more fee")
     assert unsent == 3
     assert [(i.intent, i.nonce, i.raw) for i in store.unsettled("me")] == [(open_, 1, b"raw1 with more fee")]
+    assert store.unsettled("me")[0].call == call
     assert store.unsettled("other") == []
     assert store.intent_counts() == {"mined": 1, "signed": 1, "intended": 1}
 

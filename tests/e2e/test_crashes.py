@@ -1,0 +1,71 @@
+"""A node that dies at a transaction boundary, and one that is started after it on the same store."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from oracle_node.chain.types import ClaimStatus
+from oracle_node.config import Config
+from oracle_node.node.node import run_node
+from oracle_node.node.shelf import Shelf
+from oracle_node.players.adversaries import Lie, tell_lies
+from oracle_node.players.dispute import play_seat
+from tests.e2e.arena import Arena, toy, toy_answer, toy_input
+from tests.e2e.nodes import node_config, running, until
+from tests.e2e.proxy import Cut, open_proxy
+
+BOUNDARIES = [(n, after) for n in range(3) for after in (False, True)]
+
+
+async def run_until_cut(arena: Arena, config: Config, account: int, cut: Cut) -> None:
+    """A node behind the proxy, killed when the line breaks."""
+    async with open_proxy(arena.chain.url, cut) as url:
+        chain = config.model_dump()["chain"] | {"rpc": url}
+        cut_off = type(config).model_validate(config.model_dump() | {"chain": chain})
+        node = asyncio.create_task(
+            run_node(cut_off, arena.chain.accounts[account], asyncio.Event(), shelf=Shelf([toy()]))
+        )
+        await asyncio.wait_for(cut.happened.wait(), 20)
+        node.cancel()
+        await asyncio.wait({node})
+
+
+@pytest.mark.parametrize(("transaction", "after"), BOUNDARIES[:4])
+async def test_answering_node__dies_at_a_transaction__answers_once_after_restart(
+    arena: Arena, tmp_path: Path, transaction: int, after: bool
+) -> None:
+    request_id = await arena.ask()
+    config = node_config(arena, tmp_path, {"answer", "settle"})
+    await run_until_cut(arena, config, 2, Cut(transaction, after))
+    async with running(config, arena.chain.accounts[2]):
+
+        async def is_proposed() -> bool:
+            events = await arena.client.past_events(["ClaimProposed"])
+            return len(events) == 1
+
+        await until(is_proposed, "the claim")
+    assert len(await arena.client.past_events(["ClaimCommitted"])) == 1
+    assert (await arena.client.request(request_id)).claims == 1
+
+
+@pytest.mark.parametrize(("transaction", "after"), BOUNDARIES)
+async def test_challenging_node__dies_at_a_transaction__refutes_after_restart(
+    arena: Arena, tmp_path: Path, transaction: int, after: bool
+) -> None:
+    truth = toy_answer()
+    lying = tell_lies(arena.model, toy().executor, toy_input(), truth.output, truth.witness, [Lie(9, 2)])
+    claim_id = await arena.claim(await arena.ask(), lying)
+    liar = asyncio.create_task(
+        play_seat(arena.client, claim_id, arena.defender(lying.knowledge), poll_s=0.05)
+    )
+    config = node_config(arena, tmp_path, {"watch", "challenge"})
+    await run_until_cut(arena, config, 3, Cut(transaction, after))
+    async with running(config, arena.chain.accounts[3]):
+
+        async def is_refuted() -> bool:
+            return (await arena.client.claim(claim_id)).status is ClaimStatus.REFUTED
+
+        await until(is_refuted, "the refutation")
+    liar.cancel()
+    assert len(await arena.client.past_events(["ChallengeOpened"])) == 1
