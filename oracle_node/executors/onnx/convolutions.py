@@ -212,9 +212,9 @@ def _without_padding(tensors: Tensors, image: _Image) -> _Image:
 def _channels_first(graph: Graph, tensors: Tensors, image: _Image, planes: int) -> Value:
     """The image, or its two digits, channels first: (planes, channels, height, width) f32."""
     shape = (1, *([1] * (3 - len(image.shape))), *image.shape[-3:])
-    value = graph.reshape(tensors.form(image.ref, Elem.F32), shape)
+    value = graph.transpose(graph.reshape(tensors.form(image.ref, Elem.F32), shape), (0, 3, 1, 2))
     if planes == 2:
         high = graph.op("Round", [graph.op("Mul", [value, graph.scalar(1 / _BASE, Elem.F32)])])
         low = graph.op("Sub", [value, graph.op("Mul", [high, graph.scalar(_BASE, Elem.F32)])])
         value = graph.concat([high, low], 0)
-    return graph.transpose(value, (0, 3, 1, 2))
+    return value

@@ -4,7 +4,7 @@ Shapes are always static. Large constants do not travel inside the protobuf (its
 them by reference.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from math import prod
@@ -77,6 +77,7 @@ class Graph:
         self.inputs: list[ValueInfoProto] = []
         self.outputs: list[ValueInfoProto] = []
         self._shared: dict[tuple[str, tuple[int, ...], bytes], Value] = {}
+        self._nodes: dict[Hashable, Value] = {}
         self._held: dict[int, tuple[np.ndarray, Value]] = {}
 
     def input(self, name: str, elem: Elem, shape: tuple[int, ...]) -> Value:
@@ -119,14 +120,19 @@ class Graph:
         shape: Sequence[int] | None = None,
         **attributes: Any,
     ) -> Value:
-        """A node with one output; by default of the first input's type, and of the inputs' broadcast shape."""
+        """A node with one output, by default of the first input's type and the inputs' broadcast shape.
+
+        A node that exists already is not repeated: instructions often begin with the same computation.
+        """
         if shape is None:
             shape = np.broadcast_shapes(*(value.shape for value in inputs))
-        result = Value(f"value{len(self.nodes)}", inputs[0].elem if elem is None else elem, tuple(shape))
-        self.nodes.append(
-            helper.make_node(kind, [value.name for value in inputs], [result.name], **attributes)
-        )
-        return result
+        names = tuple(value.name for value in inputs)
+        key = (kind, names, elem, tuple(shape), repr(sorted(attributes.items())))
+        if key not in self._nodes:
+            result = Value(f"value{len(self.nodes)}", inputs[0].elem if elem is None else elem, tuple(shape))
+            self.nodes.append(helper.make_node(kind, names, [result.name], **attributes))
+            self._nodes[key] = result
+        return self._nodes[key]
 
     def cast(self, value: Value, elem: Elem) -> Value:
         return value if value.elem is elem else self.op("Cast", [value], elem, to=int(elem))

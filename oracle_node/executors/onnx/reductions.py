@@ -11,7 +11,7 @@ from math import prod
 
 import numpy as np
 
-from oracle_node.executors.onnx.context import Context, Result
+from oracle_node.executors.onnx.context import Context, Result, widened
 from oracle_node.executors.onnx.graph import Elem, Value
 from oracle_node.executors.onnx.scalars import Registers
 from oracle_node.executors.onnx.tensors import EXACT, Reading
@@ -75,15 +75,21 @@ def _in_order(context: Context, reduce: Reduce, order: Sequence[int] | None) -> 
     """Program over all axes in the given order, then one reducing kernel."""
     order = list(range(len(reduce.shape) + len(reduce.reduce_shape))) if order is None else list(order)
     readings = [Reading(r.ref, r.view.permuted(order)) for r in reduce.readings]
-    registers = context.registers(reduce.program, readings, reduce.intervals, result_sign_matters=False)
     sizes = [(*reduce.shape, *reduce.reduce_shape)[a] for a in order]
+    wide, readings = widened(context, sizes, readings) or (None, readings)
+    registers = context.registers(reduce.program, readings, reduce.intervals, result_sign_matters=False)
     reduced = [place for place, a in enumerate(order) if a in reduce.axes]
-    value = _with_axes(context, registers.best(registers.result), len(order))
+
+    def with_axes(value: Value) -> Value:
+        if wide is not None:
+            return context.graph.reshape(context.full(value, wide), sizes)
+        return _with_axes(context, value, len(order))
+
+    value = with_axes(registers.best(registers.result))
     if reduce.reducer is Reducer.SUM:
         full = [sizes[p] if p in reduced else n for p, n in enumerate(value.shape)]
         elem = _sum_carrier(reduce)
-        value = registers.value(registers.result, elem)
-        value = context.graph.expand(_with_axes(context, value, len(order)), full)
+        value = context.graph.expand(with_axes(registers.value(registers.result, elem)), full)
         value = _sum(context, value, reduced)
     else:
         value = context.graph.reduce(
