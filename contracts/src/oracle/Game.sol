@@ -97,6 +97,8 @@ abstract contract Game is Challenges {
         );
         (bytes32 id, Challenge memory ch) = _activeChallenge(key);
         Claim storage c = _claims[key.claimId];
+        // INVARIANT: a decided claim is not decided again: naming a malformed instruction gives all bonds back.
+        _requireClaimIn(key.claimId, c.status, ClaimStatus.PROPOSED);
         _locate(ch, c);
         _requireNode(expectedNode, ch.node);
         _spendClocks(ch, c, key.claimId);
