@@ -36,6 +36,7 @@ from oracle_node.contracts import artifact_names, load_artifact
 from oracle_node.errors import ConfigError
 
 ORACLE = "InferenceOracle"
+_TIMES_KEPT = 10_000
 
 
 class OracleClient:
@@ -231,6 +232,8 @@ class OracleClient:
 
     async def _block_time(self, block_hash: bytes) -> int:
         if block_hash not in self._times:
+            if len(self._times) >= _TIMES_KEPT:
+                self._times.clear()
             async with translated(self.decoder, "read a block"):
                 self._times[block_hash] = (await self.web3.eth.get_block(HexBytes(block_hash)))["timestamp"]
         return self._times[block_hash]

@@ -40,7 +40,7 @@ from oracle_node.players.actors import knowledge_of
 from oracle_node.players.submission import call_of
 from oracle_node.store.store import Store, StoredAnswer
 
-_KNOWLEDGE_KEPT = 8
+_KNOWLEDGE_KEPT = 4
 _CLAIM_NONCE = 0
 log = structlog.get_logger()
 

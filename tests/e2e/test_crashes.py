@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from oracle_node.chain.types import ClaimStatus
@@ -29,6 +30,35 @@ async def run_until_cut(arena: Arena, config: Config, account: int, cut: Cut) ->
         await asyncio.wait_for(cut.happened.wait(), 20)
         node.cancel()
         await asyncio.wait({node})
+
+
+async def test_node__rpc_falls_silent_and_comes_back__unhealthy_meanwhile_and_goes_on(
+    arena: Arena, tmp_path: Path
+) -> None:
+    line = Cut(at_transaction=-1, after_delivery=False)
+    async with open_proxy(arena.chain.url, line) as url:
+        config = node_config(arena, tmp_path, {"answer"}, api={"port": 0, "stall_after_s": 0.4})
+        chain = config.model_dump()["chain"] | {"rpc": url}
+        config = Config.model_validate(config.model_dump() | {"chain": chain})
+        async with (
+            running(config, arena.chain.accounts[2]) as ready,
+            aiohttp.ClientSession(ready.api_url) as http,
+        ):
+
+            async def has_status(wanted: int) -> bool:
+                async with http.get("/health") as response:
+                    return response.status == wanted
+
+            line.happened.set()
+            await until(lambda: has_status(503), "the node to notice")
+            request_id = await arena.ask()
+            line.happened.clear()
+            await until(lambda: has_status(200), "the node to recover")
+
+            async def is_claimed() -> bool:
+                return (await arena.client.request(request_id)).claims == 1
+
+            await until(is_claimed, "the claim")
 
 
 @pytest.mark.parametrize(("transaction", "after"), BOUNDARIES[:4])
