@@ -45,7 +45,6 @@ interface IGame {
     /// @notice The move is another account's to make.
     error NotAllowed(address sender, address required);
     error TraceAlreadyPosted(bytes32 traceRoot);
-    error TraceNotPosted(bytes32 claimId);
     /// @notice Hashes fold to something else than what they have to prove.
     error WrongRoot(bytes32 folded, bytes32 required);
     error WrongChildCount(uint256 given, uint256 required);
@@ -94,7 +93,7 @@ interface IGame {
 
     /// @notice Opens up to four levels under a node, for all challenges of the claim at once; anyone may.
     /// @param lengthTag The byte length where `node` is a tensor root, else `NO_LENGTH`.
-    /// @param children 2, 4, 8 or 16 hashes, left to right.
+    /// @param children A power of two from 2 to 32 hashes, left to right.
     function reveal(bytes32 claimId, bytes32 node, uint64 lengthTag, bytes32[] calldata children) external;
 
     /// @notice Publishes a chunk; anyone may.
@@ -126,7 +125,7 @@ interface IGame {
 
     function challengeIdOf(ChallengeKey calldata key) external view returns (bytes32);
 
-    /// @notice When a node was revealed (`childCount` 2…16) or its chunk posted (0); 0 if never.
+    /// @notice When a node was revealed (`childCount` 2…32) or its chunk posted (0); 0 if never.
     function revealedAt(bytes32 claimId, bytes32 node, uint64 lengthTag, uint256 childCount)
         external
         view

@@ -11,8 +11,13 @@ abstract contract Balances is IInferenceOracle {
     /// @inheritdoc IBalances
     mapping(address account => uint256) public balanceOf;
 
+    /// @dev Shares a word with the number of listings, so that burning never opens a new one.
+    uint128 private _burned;
+
     /// @inheritdoc IBalances
-    uint256 public burned;
+    function burned() external view returns (uint256) {
+        return _burned;
+    }
 
     /// @inheritdoc IBalances
     function deposit(address account) external payable {
@@ -49,7 +54,7 @@ abstract contract Balances is IInferenceOracle {
 
     function _burn(uint256 amount) internal {
         if (amount == 0) return;
-        burned += amount;
+        _burned += uint128(amount);
         emit Burned(amount);
     }
 }

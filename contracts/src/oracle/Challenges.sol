@@ -31,7 +31,7 @@ abstract contract Challenges is Delivery {
     /// @dev Gwei of one move, far beyond any; sums of them fit the 40 bits that a challenge has.
     uint256 private constant MAX_COST = type(uint32).max;
 
-    /// @dev Levels that one reveal opens.
+    /// @dev Levels that one reveal opens, but for the first one in a tree.
     uint256 internal constant ARITY_LOG2 = 4;
 
     mapping(bytes32 challengeId => StoredChallenge) internal _challenges;
@@ -175,8 +175,14 @@ abstract contract Challenges is Delivery {
         bool tensorRoot = ch.instruction != NO_INDEX && ch.height == Trees.chunkDepth(ch.byteLength);
         lengthTag = tensorRoot ? uint64(ch.byteLength) : NO_LENGTH;
         if (ch.height == 0) return (lengthTag, 0);
-        uint256 odd = ch.height % ARITY_LOG2;
-        count = 1 << (odd == 0 ? ARITY_LOG2 : odd);
+        count = 1 << _levelsOpened(ch.height);
+    }
+
+    /// @dev Levels that a reveal at this height opens: what does not divide by 4 goes first, a single one with the next 4.
+    function _levelsOpened(uint256 height) private pure returns (uint256) {
+        if (height <= ARITY_LOG2 + 1) return height;
+        uint256 odd = height % ARITY_LOG2;
+        return odd > 1 ? odd : odd + ARITY_LOG2;
     }
 
     /// @dev Time at which the current node was answered, 0 if it was not, and the record's hash.

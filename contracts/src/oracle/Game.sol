@@ -30,6 +30,9 @@ abstract contract Game is Challenges {
     uint256 private constant NAME_WORDS = 8;
     uint256 private constant JUDGE_WORDS = 14;
 
+    /// @dev A reveal lists a power of two of children, up to this.
+    uint256 private constant MAX_CHILDREN = 2 << ARITY_LOG2;
+
     uint256 private constant MAX_BYTE_LENGTH = type(uint40).max;
 
     address private immutable _JUDGE;
@@ -66,8 +69,10 @@ abstract contract Game is Challenges {
     /// @inheritdoc IGame
     function reveal(bytes32 claimId, bytes32 node, uint64 lengthTag, bytes32[] calldata children) external {
         uint256 count = children.length;
-        // A power of two from 2 to 16.
-        require(count > 1 && count <= 1 << ARITY_LOG2 && count & (count - 1) == 0, WrongChildCount(count, 16));
+        require(
+            count > 1 && count <= MAX_CHILDREN && count & (count - 1) == 0,
+            WrongChildCount(count, MAX_CHILDREN)
+        );
         bytes32 root = Trees.fold(children);
         if (lengthTag != NO_LENGTH) root = Trees.bindLength(lengthTag, root);
         _requireRoot(root, node);

@@ -45,28 +45,30 @@ contract Judge is IJudge {
         (, v.chunkHash) = Trees.chunkHashes(proof.chunk);
         // INVARIANT: the instruction that is proved is the one that was named at the tensor root.
         _requireInstruction(subject, proof.instruction);
-        uint64[8] memory symbols = _symbols(subject);
-        IElementEvaluator.Shape memory shape;
-        (v.sound, shape) = _inspect(proof.instruction.instruction, symbols);
-        if (!v.sound) return v;
-        uint256 width = TensorView.widthOf(shape.dtype);
+        uint256 width = _width(proof.instruction.instruction);
+        if (width == 0) return v;
         uint256 slots = Trees.CHUNK_BYTES / width;
         require(proof.slot < slots, IGame.SlotOutOfRange(proof.slot, slots));
         v.element = position * slots + proof.slot;
         v.claimed = _elementAt(proof.chunk, proof.slot * width, width);
-        // At or past the count only zero is right: padding cannot stand for data, nor hide a difference.
-        if (v.element >= shape.elementCount) return v;
-        _requireOpenings(operands, shape, proof);
         try _EVALUATOR.evaluate(
-            proof.instruction.instruction, symbols, uint64(v.element), proof.openings
+            proof.instruction.instruction, _symbols(subject), uint64(v.element), proof.openings
         ) returns (
-            uint64 bits
+            IElementEvaluator.Shape memory shape, uint64 bits
         ) {
-            v.computed = bits;
+            (v.sound, v.computed) = (true, bits);
+            // INVARIANT: whatever was computed came from these openings, so they must be the claim's own. At or past the
+            // count nothing is: there only zero is right, since padding cannot stand for data, nor hide a difference.
+            if (v.element < shape.elementCount) _requireOpenings(operands, shape, proof);
         } catch (bytes memory reason) {
+            // Whether reading goes astray depends on instruction, symbols and element alone, not on the opened bytes.
             _requireMalformed(reason);
-            v.sound = false;
         }
+    }
+
+    /// @dev Bytes of an element of the result; 0 for what is no instruction.
+    function _width(bytes calldata instruction) private pure returns (uint256) {
+        return instruction.length < 2 ? 0 : TensorView.widthOf(uint8(instruction[1]));
     }
 
     /// @dev The openings are of the tensors that the instruction names, in the claim's own trace.

@@ -56,8 +56,8 @@ abstract contract Models is Balances {
     uint256 internal immutable CALLBACK_GAS_PRICE;
     uint256 internal immutable TRACE_SECOND_PRICE;
 
-    mapping(bytes32 listingId => uint24) private _numbers;
     uint24 private _listingCount;
+    mapping(bytes32 listingId => uint24) private _numbers;
     /// @dev By a number that only this contract sees; callers name listings by id.
     mapping(uint256 number => Listing) internal _listings;
 

@@ -181,7 +181,10 @@ contract DeliveryTest is OracleTest {
         bytes32 requestId = reader.read{value: price}(input);
         bytes memory output = answered(requestId);
         oracle.deliver(requestId, output, "");
-        assertEq(reader.outputs(requestId), output, "output");
+        assertEq(reader.digitPlusOne(requestId), 1, "the first of one");
+        // −2, −1, 0.5, 0.25, 0.5
+        bytes memory floats = hex"000000c0000080bf0000003f0000803e0000003f";
+        assertEq(reader.argmax(floats), 2, "largest");
         vm.expectRevert(abi.encodeWithSelector(OracleConsumer.OnlyOracle.selector, address(this)));
         reader.onDelivery(Delivery(requestId, 0, 1, DeliveryKind.FINAL), output, "");
     }

@@ -165,6 +165,35 @@ contract GameTest is OracleTest {
         oracle.reveal(claimId, v.node, lengthTagOf(v, theirs), children);
     }
 
+    /// @dev Children of one's own choice would lead to a node that the claimant never showed, and cannot answer.
+    function test_pick__through_other_children__refused() external {
+        Trace memory t = truth();
+        bytes32 claimId = claim(ask(), honest, t);
+        ChallengeKey memory key = challenge(claimId, watcher, 0);
+        answer(key, t);
+        ChallengeView memory v = oracle.getChallenge(key);
+        bytes32[] memory children = childrenOf(v, t);
+        children[1] = bytes32(uint256(7));
+        Step[] memory steps = new Step[](1);
+        steps[0] = Step(children, 1);
+        InstructionProof memory named = naming(1);
+        vm.prank(watcher);
+        vm.expectRevert(abi.encodeWithSelector(IGame.NotTheRevealed.selector, v.node));
+        oracle.pick(key, v.node, steps, named);
+    }
+
+    function test_prove__about_another_chunk__refused() external {
+        Trace memory t = truth();
+        bytes32 claimId = claim(ask(), honest, t);
+        ChallengeKey memory key = challenge(claimId, watcher, 0);
+        wander(key, t, 1, 2);
+        ChallengeView memory v = oracle.getChallenge(key);
+        Proof memory p = proofOf(v, t, t, 0);
+        p.chunk[0] ^= 0x01;
+        vm.expectRevert(abi.encodeWithSelector(IGame.NotTheRevealed.selector, v.node));
+        oracle.prove(key, v.node, p);
+    }
+
     // Rule 2: reorgs
 
     function test_pick__for_another_node__stale() external {

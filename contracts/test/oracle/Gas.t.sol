@@ -12,15 +12,14 @@ import {
     Turn
 } from "../../src/interfaces/Types.sol";
 import {Merkle} from "./Merkle.sol";
-import {OracleTest} from "./OracleTest.sol";
+import {OracleTest, VmMore} from "./OracleTest.sol";
 import {ToyModel, Trace} from "./ToyModel.sol";
 
 /// @notice The gas of a whole dispute: 40 instructions, a disputed tensor of 64 chunks, four reveals.
 /// forge-config: default.isolate = true
 contract GasTest is OracleTest {
     uint256 private total;
-
-    event Spent(string move, uint256 gas);
+    uint256 private moves;
 
     function setUp() public override {
         instructionCount = 40;
@@ -41,7 +40,7 @@ contract GasTest is OracleTest {
         uint256 floor = 21_000 + 10 * tokens;
         if (spent < floor) spent = floor;
         total += spent;
-        emit Spent(move, spent);
+        record(string.concat(++moves < 10 ? "0" : "", vm.toString(moves), " ", move), spent);
         assertLe(spent, limit, move);
     }
 
@@ -80,8 +79,13 @@ contract GasTest is OracleTest {
         Proof memory p = proofOf(v, theirs, mine, 9000 % 256);
         send(watcher, "prove", 0, abi.encodeCall(oracle.prove, (key, v.node, p)), 320_000);
         assertStatus(claimId, ClaimStatus.REFUTED);
-        emit Spent("total", total);
+        record("total", total);
         assertLe(total, 1_000_000, "a whole dispute");
+    }
+
+    /// @dev Into snapshots/dispute.json.
+    function record(string memory what, uint256 spent) private {
+        VmMore(address(vm)).snapshotValue("dispute", what, spent);
     }
 
     function sendPick(ChallengeKey memory key, ChallengeView memory v, Trace memory theirs, Trace memory mine)

@@ -30,6 +30,7 @@ import {Tensor, ToyModel, Trace} from "./ToyModel.sol";
 interface VmMore {
     function expectPartialRevert(bytes4 selector) external;
     function getCode(string calldata artifact) external view returns (bytes memory);
+    function snapshotValue(string calldata group, string calldata name, uint256 value) external;
     function txGasPrice(uint256 price) external;
 }
 
@@ -221,9 +222,13 @@ abstract contract OracleTest is Test {
         return v.height + 1 == t.tensors[v.instruction].levels.length ? uint64(v.byteLength) : NO_LENGTH;
     }
 
+    /// @dev docs/protocol.md §3, written apart from the contract.
+    function levelsOpened(uint256 height) internal pure returns (uint256) {
+        return height <= 5 ? height : height % 4 == 1 ? 5 : height % 4 == 0 ? 4 : height % 4;
+    }
+
     function childrenOf(ChallengeView memory v, Trace memory t) internal pure returns (bytes32[] memory) {
-        uint256 down = v.height % 4 == 0 ? 4 : v.height % 4;
-        return Merkle.children(treeOf(v, t), v.height, v.position, down);
+        return Merkle.children(treeOf(v, t), v.height, v.position, levelsOpened(v.height));
     }
 
     /// @dev The defender's next move, if one is due.
@@ -247,7 +252,7 @@ abstract contract OracleTest is Test {
     function pickFirst(ChallengeKey memory key, Trace memory theirs, Trace memory mine) internal virtual {
         ChallengeView memory v = oracle.getChallenge(key);
         (Step[] memory steps, uint256 index) = firstStep(v, theirs, mine);
-        bool leaf = v.instruction == NO_INDEX && v.height <= 4 && (v.height % 4 != 0 || v.height == 4);
+        bool leaf = v.instruction == NO_INDEX && v.height <= 5;
         InstructionProof memory named = leaf ? naming(v.position * steps[0].children.length + index) : none();
         vm.prank(key.challenger);
         oracle.pick(key, v.node, steps, named);
