@@ -15,3 +15,10 @@ async def arena(request: pytest.FixtureRequest) -> AsyncIterator[Arena]:
         pytest.skip("anvil is not installed")
     async with open_arena(request.param) as opened:
         yield opened
+
+
+@pytest.fixture
+async def fast_arena() -> AsyncIterator[Arena]:
+    """The same on one engine only, the fastest that is installed: for long series of tests about the node itself."""
+    async with open_arena("auto") as opened:
+        yield opened

@@ -33,15 +33,15 @@ async def run_until_cut(arena: Arena, config: Config, account: int, cut: Cut) ->
 
 
 async def test_node__rpc_falls_silent_and_comes_back__unhealthy_meanwhile_and_goes_on(
-    arena: Arena, tmp_path: Path
+    fast_arena: Arena, tmp_path: Path
 ) -> None:
     line = Cut(at_transaction=-1, after_delivery=False)
-    async with open_proxy(arena.chain.url, line) as url:
-        config = node_config(arena, tmp_path, {"answer"}, api={"port": 0, "stall_after_s": 0.4})
+    async with open_proxy(fast_arena.chain.url, line) as url:
+        config = node_config(fast_arena, tmp_path, {"answer"}, api={"port": 0, "stall_after_s": 0.4})
         chain = config.model_dump()["chain"] | {"rpc": url}
         config = Config.model_validate(config.model_dump() | {"chain": chain})
         async with (
-            running(config, arena.chain.accounts[2]) as ready,
+            running(config, fast_arena.chain.accounts[2]) as ready,
             aiohttp.ClientSession(ready.api_url) as http,
         ):
 
@@ -51,51 +51,51 @@ async def test_node__rpc_falls_silent_and_comes_back__unhealthy_meanwhile_and_go
 
             line.happened.set()
             await until(lambda: has_status(503), "the node to notice")
-            request_id = await arena.ask()
+            request_id = await fast_arena.ask()
             line.happened.clear()
             await until(lambda: has_status(200), "the node to recover")
 
             async def is_claimed() -> bool:
-                return (await arena.client.request(request_id)).claims == 1
+                return (await fast_arena.client.request(request_id)).claims == 1
 
             await until(is_claimed, "the claim")
 
 
 @pytest.mark.parametrize(("transaction", "after"), BOUNDARIES[:4])
 async def test_answering_node__dies_at_a_transaction__answers_once_after_restart(
-    arena: Arena, tmp_path: Path, transaction: int, after: bool
+    fast_arena: Arena, tmp_path: Path, transaction: int, after: bool
 ) -> None:
-    request_id = await arena.ask()
-    config = node_config(arena, tmp_path, {"answer", "settle"})
-    await run_until_cut(arena, config, 2, Cut(transaction, after))
-    async with running(config, arena.chain.accounts[2]):
+    request_id = await fast_arena.ask()
+    config = node_config(fast_arena, tmp_path, {"answer", "settle"})
+    await run_until_cut(fast_arena, config, 2, Cut(transaction, after))
+    async with running(config, fast_arena.chain.accounts[2]):
 
         async def is_proposed() -> bool:
-            events = await arena.client.past_events(["ClaimProposed"])
+            events = await fast_arena.client.past_events(["ClaimProposed"])
             return len(events) == 1
 
         await until(is_proposed, "the claim")
-    assert len(await arena.client.past_events(["ClaimCommitted"])) == 1
-    assert (await arena.client.request(request_id)).claims == 1
+    assert len(await fast_arena.client.past_events(["ClaimCommitted"])) == 1
+    assert (await fast_arena.client.request(request_id)).claims == 1
 
 
 @pytest.mark.parametrize(("transaction", "after"), BOUNDARIES)
 async def test_challenging_node__dies_at_a_transaction__refutes_after_restart(
-    arena: Arena, tmp_path: Path, transaction: int, after: bool
+    fast_arena: Arena, tmp_path: Path, transaction: int, after: bool
 ) -> None:
     truth = toy_answer()
-    lying = tell_lies(arena.model, toy().executor, toy_input(), truth.output, truth.witness, [Lie(9, 2)])
-    claim_id = await arena.claim(await arena.ask(), lying)
+    lying = tell_lies(fast_arena.model, toy().executor, toy_input(), truth.output, truth.witness, [Lie(9, 2)])
+    claim_id = await fast_arena.claim(await fast_arena.ask(), lying)
     liar = asyncio.create_task(
-        play_seat(arena.client, claim_id, arena.defender(lying.knowledge), poll_s=0.05)
+        play_seat(fast_arena.client, claim_id, fast_arena.defender(lying.knowledge), poll_s=0.05)
     )
-    config = node_config(arena, tmp_path, {"watch", "challenge"})
-    await run_until_cut(arena, config, 3, Cut(transaction, after))
-    async with running(config, arena.chain.accounts[3]):
+    config = node_config(fast_arena, tmp_path, {"watch", "challenge"})
+    await run_until_cut(fast_arena, config, 3, Cut(transaction, after))
+    async with running(config, fast_arena.chain.accounts[3]):
 
         async def is_refuted() -> bool:
-            return (await arena.client.claim(claim_id)).status is ClaimStatus.REFUTED
+            return (await fast_arena.client.claim(claim_id)).status is ClaimStatus.REFUTED
 
         await until(is_refuted, "the refutation")
     liar.cancel()
-    assert len(await arena.client.past_events(["ChallengeOpened"])) == 1
+    assert len(await fast_arena.client.past_events(["ChallengeOpened"])) == 1
