@@ -251,15 +251,8 @@ class Grower:
         if len(shape) >= 2 and self.rng.random() < 0.7:  # rows and columns: one operand each
             left, right = operands
             operands = [_silenced(left, len(shape) - 1), _silenced(right, len(shape) - 2)]
-        if any(self._is_reversed_constant(operand) for operand in operands):
-            return None
         dtype = self.rng.choice([DType.I32, DType.I64, DType.I64])
         return Instruction(Opcode.MATMUL, dtype, shape, tuple(operands), reduce_shape)
-
-    def _is_reversed_constant(self, operand: Operand) -> bool:
-        """Admission bounds these wrongly, so no tape may hold one yet."""
-        is_constant = self.instructions[operand.ref].opcode is Opcode.CONST
-        return is_constant and any(stride.at(self.symbols) < 0 for stride in operand.strides)
 
     def reduce(self) -> Instruction | None:
         refs = [ref for ref in (self.pick() for _ in range(self.rng.randint(1, 2))) if ref is not None]

@@ -109,23 +109,25 @@ class EvmEvaluator:
         kinds = _INSTRUCTION.split(",")
         if len(elements) == 1:
             types, arguments = [*kinds, "uint64", _OPENINGS], [*shared, elements[0], opened]
-            return [self._call("evaluate", types, arguments, "uint64", self._gas_limit)]
+            return [self._call("evaluate", types, arguments, [_SHAPE, "uint64"], self._gas_limit)[1]]
         types, arguments = [*kinds, "uint64[]", _OPENINGS], [*shared, list(elements), opened]
         gas = self._gas_limit * max(1, len(elements))
-        return list(self._call("evaluateMany", types, arguments, "uint64[]", gas))
+        return list(self._call("evaluateMany", types, arguments, ["uint64[]"], gas)[0])
 
     def inspect(self, instruction: bytes, symbols: Symbols) -> Shape:
         """What the contract decodes; MalformedInstructionError where it does not."""
         arguments = [instruction, list(symbols)]
-        fields = self._call("inspect", _INSTRUCTION.split(","), arguments, _SHAPE, self._gas_limit)
+        (fields,) = self._call("inspect", _INSTRUCTION.split(","), arguments, [_SHAPE], self._gas_limit)
         return Shape(*fields)
 
-    def _call(self, name: str, types: list[str], arguments: list[Any], result: str, gas: int) -> Any:
+    def _call(
+        self, name: str, types: list[str], arguments: list[Any], results: list[str], gas: int
+    ) -> tuple[Any, ...]:
         data = selector(f"{name}({','.join(types)})") + encode(types, arguments)
         success, output, self.gas_used = self._machine.call(data, gas)
         if not success:
             raise _error(output)
-        return decode([result], output)[0]
+        return decode(results, output)
 
 
 def _error(output: bytes) -> EvaluationError:

@@ -34,8 +34,14 @@ class Place:
 
 
 def levels_opened(level: int) -> int:
-    """How many levels a reveal at that level opens: all later ones open 4."""
-    return level % LEVELS_A_REVEAL or min(level, LEVELS_A_REVEAL)
+    """How many levels a reveal at that level opens: 4, but the first in a tree whatever does not divide by 4.
+
+    A single level left over is opened together with the next 4: one reveal of 32 is cheaper than one of 2 and one of 16.
+    """
+    if level <= LEVELS_A_REVEAL + 1:
+        return level
+    odd = level % LEVELS_A_REVEAL
+    return odd if odd > 1 else odd + LEVELS_A_REVEAL
 
 
 def children_count(level: int) -> int:
@@ -45,4 +51,4 @@ def children_count(level: int) -> int:
 
 def reveals_needed(depth: int) -> int:
     """Reveals from the root of a tree of that depth down to a leaf."""
-    return -(-depth // LEVELS_A_REVEAL)
+    return min(depth, max(1, -(-(depth - 1) // LEVELS_A_REVEAL)))

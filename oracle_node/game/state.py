@@ -36,7 +36,7 @@ class ChallengeStatus(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class NodeKey:
-    """Names a record: `child_count` is 0 for a chunk, else 2, 4, 8 or 16."""
+    """Names a record: `child_count` is 0 for a chunk, else a power of two up to 32."""
 
     node: bytes
     length_tag: int

@@ -235,10 +235,9 @@ def _signed_sums(weight: Array, instruction: Instruction, operand: Operand) -> l
     outer = [(d, s) for d, s in zip(instruction.concrete_shape(zero), strides, strict=False) if s]
     inner = list(zip(instruction.concrete_reduce_shape(zero), strides[len(instruction.shape) :], strict=True))
     flat = np.ascontiguousarray(weight).reshape(-1)[operand.offset.at(zero) :]
-    if min((s for _, s in outer + inner), default=0) < 0:
-        flat, outer = np.abs(flat), []  # a reversed kernel: bounded by its sum over everything it could read
-        return [(int(flat.astype(np.int64).sum()),) * 2]
     shape, steps = zip(*(outer + inner), strict=True)
+    if 0 in shape:
+        return [(0, 0)]
     view = np.lib.stride_tricks.as_strided(flat, shape, [s * flat.itemsize for s in steps], writeable=False)
     rows = view.reshape(prod(shape[: len(outer)]), -1) if outer else view.reshape(1, -1)
     sums: set[tuple[int, ...]] = set()

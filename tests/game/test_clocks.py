@@ -23,7 +23,7 @@ CLAIM = ClaimState(KEY.claim_id, "us", ClaimStatus.PROPOSED, window_end=5000)
 ROOT, NODE = b"r" * 32, b"n" * 32
 TRACED = replace(CLAIM, trace_root=ROOT, trace_time=1050)
 COUNT = 20
-AT_ROOT = NodeKey(ROOT, NO_LENGTH, 2)
+AT_ROOT = NodeKey(ROOT, NO_LENGTH, 32)
 
 
 def answered(claim: ClaimState, key: NodeKey, time: int) -> ClaimState:
@@ -78,7 +78,7 @@ def test_clock__at_its_limit__allows_the_move_and_no_timeout() -> None:
 @pytest.mark.parametrize(
     ("place", "byte_length", "key"),
     [
-        (Place(None, 5, 0), 0, NodeKey(NODE, NO_LENGTH, 2)),
+        (Place(None, 5, 0), 0, NodeKey(NODE, NO_LENGTH, 32)),
         (Place(None, 4, 1), 0, NodeKey(NODE, NO_LENGTH, 16)),
         (Place(7, 0, 0), 1024, NodeKey(NODE, 1024, 0)),
         (Place(7, 0, 0), 0, NodeKey(NODE, 0, 0)),

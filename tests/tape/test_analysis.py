@@ -140,6 +140,13 @@ def test_constant_product__interval__is_reached_by_an_input() -> None:
     assert proved.hi == reached.item() and proved.lo == -reached.item()
 
 
+def test_constant_product__of_a_reversed_kernel__bounds_what_it_reads() -> None:
+    b, x = _builder(DType.I32)
+    kernel = b.const(np.array([1, -2, 4, 8, 16, 32, 64, 127], np.int8)).slice(0, 7, 8, -1)
+    tape = b.finish(b.contract(x.unsqueeze(0), kernel.unsqueeze(0)))
+    assert analyse(tape).results[tape.output].hi == 10 * (1 + 2 + 4 + 8 + 16 + 32 + 64 + 127)
+
+
 def test_input__hostile_floats__are_sanitised() -> None:
     b, x = _builder()
     tape = b.finish(b.map(lambda v: v, x))

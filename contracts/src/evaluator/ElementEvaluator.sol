@@ -29,22 +29,7 @@ contract ElementEvaluator is IElementEvaluator {
         pure
         returns (Shape memory shape)
     {
-        unchecked {
-            Decoded memory d = TapeDecoder.decode(instruction, symbols);
-            shape.opcode = uint8(d.opcode);
-            shape.dtype = uint8(d.dtype);
-            shape.elementCount = uint64(d.count);
-            shape.byteLength = uint64(d.count * TensorView.widthOf(d.dtype));
-            View[] memory views = _distinct(d.views);
-            shape.refs = new uint32[](views.length);
-            shape.refByteLengths = new uint64[](views.length);
-            shape.refDtypes = new uint8[](views.length);
-            for (uint256 i; i != views.length; ++i) {
-                shape.refs[i] = uint32(views[i].ref);
-                shape.refByteLengths[i] = uint64(views[i].byteLength);
-                shape.refDtypes[i] = uint8(views[i].dtype);
-            }
-        }
+        return _shape(TapeDecoder.decode(instruction, symbols));
     }
 
     /// @inheritdoc IElementEvaluator
@@ -53,10 +38,12 @@ contract ElementEvaluator is IElementEvaluator {
         uint64[8] calldata symbols,
         uint64 element,
         Opening[] calldata openings
-    ) external pure returns (uint64 bits) {
+    ) external pure returns (Shape memory shape, uint64 bits) {
         Decoded memory d = TapeDecoder.decode(instruction, symbols);
+        shape = _shape(d);
+        if (element >= d.count) return (shape, 0);
         _open(d, openings);
-        return _evaluate(d, element, _registers());
+        bits = _evaluate(d, element, _registers());
     }
 
     /// @inheritdoc IElementEvaluator
@@ -73,6 +60,24 @@ contract ElementEvaluator is IElementEvaluator {
             bits = new uint64[](elements.length);
             for (uint256 i; i != elements.length; ++i) {
                 bits[i] = _evaluate(d, elements[i], registers);
+            }
+        }
+    }
+
+    function _shape(Decoded memory d) private pure returns (Shape memory shape) {
+        unchecked {
+            shape.opcode = uint8(d.opcode);
+            shape.dtype = uint8(d.dtype);
+            shape.elementCount = uint64(d.count);
+            shape.byteLength = uint64(d.count * TensorView.widthOf(d.dtype));
+            View[] memory views = _distinct(d.views);
+            shape.refs = new uint32[](views.length);
+            shape.refByteLengths = new uint64[](views.length);
+            shape.refDtypes = new uint8[](views.length);
+            for (uint256 i; i != views.length; ++i) {
+                shape.refs[i] = uint32(views[i].ref);
+                shape.refByteLengths[i] = uint64(views[i].byteLength);
+                shape.refDtypes[i] = uint8(views[i].dtype);
             }
         }
     }

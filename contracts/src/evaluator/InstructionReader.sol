@@ -73,26 +73,43 @@ library InstructionReader {
             }
 
             let at := mload(r)
-            let tag := byte(0, calldataload(at))
+            let head := calldataload(at)
+            let tag := byte(0, head)
             at := add(at, 1)
             canonical := 1
-            let length := and(tag, 15)
-            if length {
-                value, canonical := integer(at, length)
-                at := add(at, length)
+            // Nearly all expressions are constants of at most two bytes: those take the short way.
+            switch tag
+            case 0 {}
+            case 1 {
+                value := signextend(0, byte(1, head))
+                canonical := iszero(iszero(value))
+                at := add(at, 1)
             }
-            let floor := 0 // the least symbol that may come next
-            for { let terms := shr(4, tag) } terms { terms := sub(terms, 1) } {
-                let head := calldataload(at)
-                let symbol := byte(0, head)
-                length := byte(1, head)
+            case 2 {
+                value := signextend(1, shr(232, head))
+                canonical := iszero(eq(value, signextend(0, value)))
                 at := add(at, 2)
-                let coefficient, good := integer(at, length)
-                at := add(at, length)
-                canonical := and(and(canonical, good), and(lt(symbol, 8), iszero(lt(symbol, floor))))
-                floor := add(symbol, 1)
-                let amount := and(calldataload(add(mload(add(r, 0x40)), shl(5, symbol))), 0xffffffffffffffff)
-                value := add(value, mul(coefficient, amount))
+            }
+            default {
+                let length := and(tag, 15)
+                if length {
+                    value, canonical := integer(at, length)
+                    at := add(at, length)
+                }
+                let floor := 0 // the least symbol that may come next
+                for { let terms := shr(4, tag) } terms { terms := sub(terms, 1) } {
+                    head := calldataload(at)
+                    let symbol := byte(0, head)
+                    length := byte(1, head)
+                    at := add(at, 2)
+                    let coefficient, good := integer(at, length)
+                    at := add(at, length)
+                    canonical := and(and(canonical, good), and(lt(symbol, 8), iszero(lt(symbol, floor))))
+                    floor := add(symbol, 1)
+                    let amount :=
+                        and(calldataload(add(mload(add(r, 0x40)), shl(5, symbol))), 0xffffffffffffffff)
+                    value := add(value, mul(coefficient, amount))
+                }
             }
             mstore(r, at)
         }

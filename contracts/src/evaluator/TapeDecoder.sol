@@ -62,8 +62,10 @@ library TapeDecoder {
     uint256 private constant MAX_OPERANDS = 8;
     /// @dev Chunk positions are u32: a tensor has at most 2^32 chunks of 1,024 bytes.
     uint256 private constant MAX_TENSOR_BYTES = 1 << 42;
-    /// @dev Reads and operations an element: keeps every step under the 2^24 gas of one transaction (EIP-7825).
-    uint256 private constant MAX_WORK = 1 << 14;
+    /// @dev Work an element: reduce coordinates, and of a program operands and operations at each of them. Keeps every
+    /// step, with its calldata, under the 2^24 gas of one transaction (EIP-7825), denormals throughout included.
+    uint256 private constant MAX_COORDINATES = 1 << 14;
+    uint256 private constant MAX_WORK = 1 << 13;
 
     /// @notice Decodes all of it. Coordinates are zero, views at their offsets, chunks not opened.
     function decode(bytes calldata instruction, uint64[8] calldata symbols)
@@ -86,7 +88,7 @@ library TapeDecoder {
             _operands(r, d);
             _tail(r, d);
             r.require_(r.cursor == r.start + instruction.length);
-            r.require_(reads * (d.views.length + d.operations) <= MAX_WORK);
+            r.require_(d.opcode == MATMUL || reads * (d.views.length + d.operations) <= MAX_WORK);
         }
     }
 
@@ -117,7 +119,7 @@ library TapeDecoder {
                     r.require_(d.count <= MAX_TENSOR_BYTES);
                 } else {
                     reads *= dimension;
-                    r.require_(reads - 1 < MAX_WORK); // from 1 on: there is no maximum of nothing
+                    r.require_(reads - 1 < MAX_COORDINATES); // from 1 on: there is no maximum of nothing
                 }
             }
             r.require_(d.count * TensorView.widthOf(d.dtype) <= MAX_TENSOR_BYTES);

@@ -46,18 +46,19 @@ interface IElementEvaluator {
         pure
         returns (Shape memory);
 
-    /// @notice One element of the result.
-    /// @param element Its row-major position; past the element count is malformed.
+    /// @notice One element of the result, and what the caller must know to check the openings it was computed from.
+    /// @param element Its row-major position; at and past the element count lies padding, which is zero.
     /// @param openings Openings of the operands, by strictly ascending ref; unused ones are ignored.
+    /// @return shape As `inspect` returns it.
     /// @return bits The element's bits, zero-extended: byte i of the tensor's element is bits 8i…8i+7.
     function evaluate(
         bytes calldata instruction,
         uint64[8] calldata symbols,
         uint64 element,
         Opening[] calldata openings
-    ) external pure returns (uint64 bits);
+    ) external pure returns (Shape memory shape, uint64 bits);
 
-    /// @notice Several elements of one instruction, for self tests.
+    /// @notice Several elements of one instruction, for self tests; past the element count is malformed.
     function evaluateMany(
         bytes calldata instruction,
         uint64[8] calldata symbols,
