@@ -208,11 +208,14 @@ def test_evaluate__a_view_outside_its_tensor__is_malformed(offset: int, stride: 
         )
 
 
-def test_evaluate__an_element_past_the_count__is_malformed() -> None:
+def test_evaluate__an_element_past_the_count__is_padding() -> None:
     instruction, tensor = sum_of_row()
     for element in (4, (1 << 64) - 1):
-        with pytest.raises(MalformedInstructionError):
-            EVALUATOR.evaluate(encode(instruction), NO_SYMBOLS, [element], openings(instruction, [tensor]))
+        assert EVALUATOR.evaluate(
+            encode(instruction), NO_SYMBOLS, [element], openings(instruction, [tensor])
+        ) == [0]
+    with pytest.raises(MalformedInstructionError):
+        EVALUATOR.evaluate(encode(instruction), NO_SYMBOLS, [3, 4], openings(instruction, [tensor]))
 
 
 def test_inspect__symbols__give_shape_and_lengths() -> None:
