@@ -7,7 +7,7 @@ import numpy as np
 from rich.text import Text
 
 WIDTH = 32
-"""Columns of a row of children: sixteen cells of two."""
+"""Columns of a row of children: thirty-two cells of one, sixteen of two, …"""
 LABEL = 18
 SHADES = " ░▒▓█"
 
@@ -47,7 +47,7 @@ def _row(level: Level) -> Text:
             glyph, style = "█", "bold red"
         else:
             glyph, style = "▄", "green"
-        row.append(glyph * max(1, cell - 1) + " ", style=style)
+        row.append(glyph * (cell - 1) + " " if cell > 1 else glyph, style=style)
     return row
 
 
@@ -55,7 +55,7 @@ def _opening(level: Level) -> str:
     """The picked cell widening to the whole of the next row."""
     assert level.picked is not None
     cell = WIDTH // level.children
-    column = level.picked * cell + max(0, cell - 2) // 2
+    column = min(level.picked * cell + max(0, cell - 2) // 2, WIDTH - 2)
     line = list("╭" + "─" * (WIDTH - 3) + "╮")
     line[column] = "├" if column == 0 else "┤" if column == WIDTH - 2 else "┴"
     return "".join(line)

@@ -33,6 +33,8 @@ from oracle_node.players.adversaries import Lie, LyingClaim
 from oracle_node.tape.instruction import Opcode
 
 CONSUMER = "DigitReader"
+CALLBACK_GAS = 100_000
+"""What that contract sets aside for its callback."""
 Say = Callable[[str], None]
 
 
@@ -40,7 +42,7 @@ Say = Callable[[str], None]
 class Outcome:
     """What the demo showed, read back from the chain. `picks` and `proved` are the descent of the refutation."""
 
-    digit: int
+    digit: int | None
     answered: bool
     finalized: bool
     refuted: bool
@@ -70,7 +72,7 @@ async def tell(stage: Stage, shelved: ShelvedModel, request: bytes, say: Say) ->
             await _dispute(stage, claim_id, lying, say)
         delivered = await _settle(stage, request_id)
     view = await stage.client.claim(claim_id)
-    if delivered and await _digit_in(stage, consumer) == digit:
+    if delivered and await _digit_in(stage, consumer, request_id) == digit:
         say(f"the contract gets the honest node's answer again: {digit}; it never saw the lie")
     proved = await stage.event(ElementProved, lambda _: True)
     picks = await stage.client.past_events(["Picked"], first_block=stage.deployment.block)
@@ -99,12 +101,9 @@ async def _ask(stage: Stage, consumer: Consumer, request: bytes) -> RequestId:
     return (await event_in(stage.client, receipt, Requested)).request_id
 
 
-CALLBACK_GAS = 200_000
-
-
 async def _honest(
     stage: Stage, consumer: Consumer, request: bytes, truth: Answer, say: Say
-) -> tuple[bool, bool, int]:
+) -> tuple[bool, bool, int | None]:
     """Asked, answered, delivered: whether the answer is the model's, whether it became final, and the digit."""
     request_id = await _ask(stage, consumer, request)
     say(f"a contract asks which digit the image shows, in request {_short(request_id)}")
@@ -113,7 +112,7 @@ async def _honest(
         f"a node answers {_digit(claim.output)} and locks {stage.policy.claim_bond / 1e18:g} ether as its bond"
     )
     finalized = await _settle(stage, request_id)
-    read = await _digit_in(stage, consumer)
+    read = await _digit_in(stage, consumer, request_id)
     say(
         f"{stage.policy.window} seconds pass, nobody objects: the contract is called, and now knows the digit is {read}"
     )
@@ -175,10 +174,12 @@ def _mislead(shelved: ShelvedModel, request: bytes, truth: Answer) -> tuple[Lie,
     raise ConfigError("no lie was found that turns this digit into another: try another image")
 
 
-async def _digit_in(stage: Stage, consumer: Consumer) -> int:
-    data = consumer.functions.encode("digit", [])
+async def _digit_in(stage: Stage, consumer: Consumer, request_id: RequestId) -> int | None:
+    """What the contract holds as the answer; None before it has one."""
+    data = consumer.functions.encode("digitPlusOne", [request_id])
     answer = await stage.chain.web3.eth.call({"to": consumer.address, "data": data})
-    return int(consumer.functions.decode("digit", bytes(answer))[0])
+    digit_plus_one = int(consumer.functions.decode("digitPlusOne", bytes(answer))[0])
+    return digit_plus_one - 1 if digit_plus_one else None
 
 
 def _digit(output: bytes) -> int:

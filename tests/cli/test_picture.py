@@ -31,3 +31,8 @@ def test_descent__nobody_has_picked__shows_unknown_children_only() -> None:
 
 def test_grey_image__from_black_to_white__uses_every_shade() -> None:
     assert grey_image(np.float32([[0, 4, 8], [12, 16, 99]]), 16.0).plain == "  ░░▒▒\n▓▓████"
+
+
+def test_descent__of_thirty_two_children__keeps_the_width() -> None:
+    rows = _rows(Level("", 32, 31))
+    assert rows == ["▄" * 31 + "█", "╭" + "─" * 29 + "┤"]
