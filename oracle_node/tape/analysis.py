@@ -27,9 +27,10 @@ from oracle_node.tape.instruction import (
     Tape,
 )
 from oracle_node.tape.interval import Interval, RangeError
+from oracle_node.tape.limits import affines, require_decodable
 from oracle_node.tape.region import Polynomial, Region, count
 from oracle_node.tape.scalar import Op, Program, ScalarOp
-from oracle_node.tape.step import step_bytes
+from oracle_node.tape.step import STEP_GAS, step_bytes, step_gas
 from oracle_node.tape.types import Array, DType, SourceKind
 
 
@@ -53,15 +54,13 @@ class Analysis:
         """Prove the next instruction total and return the interval of its result; AdmissionError names what fails."""
         index = len(self.instructions)
         try:
-            self._require_shapes(instruction)
+            require_decodable(instruction, self.region)
             for operand in instruction.operands:
                 self._require_reference(instruction, operand)
             self._require_views(instruction)
             result = _RESULTS[instruction.opcode](self, instruction)
             iv.require_fits(result, instruction.dtype)
-            size = step_bytes(instruction, self.region.largest, index + 1)
-            if size > self.step_bound:
-                raise RangeError(f"proving one element takes {size} bytes, the bound is {self.step_bound}")
+            self._require_small_step(instruction)
         except (RangeError, EncodingError) as error:
             label = f" of {name}" if name else ""
             raise AdmissionError(f"instruction {index} ({instruction.opcode.name}{label}): {error}") from None
@@ -69,13 +68,13 @@ class Analysis:
         self.results.append(result)
         return result
 
-    def _require_shapes(self, instruction: Instruction) -> None:
-        for dimension in instruction.shape:
-            if self.region.bounds(dimension)[0] < 0:
-                raise RangeError(f"dimension {dimension} may be negative")
-        for dimension in instruction.reduce_shape:
-            if self.region.bounds(dimension)[0] < 1:
-                raise RangeError(f"reduced dimension {dimension} may be empty")
+    def _require_small_step(self, instruction: Instruction) -> None:
+        size = step_bytes(instruction, self.region, len(self.instructions) + 1)
+        if size > self.step_bound:
+            raise RangeError(f"proving one element takes {size} bytes, the bound is {self.step_bound}")
+        gas = step_gas(instruction, self.region)
+        if gas > STEP_GAS:
+            raise RangeError(f"proving one element may take {gas} gas, the bound is {STEP_GAS}")
 
     def _require_reference(self, instruction: Instruction, operand: Operand) -> None:
         """The operand names an existing tensor and states its type and size."""
@@ -113,8 +112,6 @@ class Analysis:
                 raise RangeError(
                     f"the parts are {total} long together, the axis {instruction.shape[instruction.tail.axis]}"
                 )
-        if isinstance(instruction.tail, Rows) and self.region.bounds(instruction.tail.count)[0] < 1:
-            raise RangeError("the gathered table may have no rows")
 
     def _require_in_bounds(self, operand: Operand, axes: Sequence[tuple[Affine, Affine]]) -> None:
         lowest = highest = Polynomial.of(operand.offset)
@@ -186,6 +183,8 @@ class Analysis:
         affines = (*instruction.shape, *instruction.reduce_shape, operand.offset, *operand.strides)
         if source.opcode is not Opcode.CONST or not all(a.is_constant for a in affines):
             return None
+        if self.results[operand.ref].magnitude * self._reduce_size(instruction) > DType.I64.bounds[1]:
+            return None  # its sums themselves may not fit 64 bits
         sums = _signed_sums(self.weights[source.operands[0].ref], instruction, operand)
         ends = [
             (pos * int(end) - neg * int(opposite))
@@ -254,25 +253,35 @@ def analyse(tape: Tape) -> Analysis:
     analysis = Analysis(region, tape.weights, tape.step_bound)
     for index, instruction in enumerate(tape.instructions):
         analysis.admit(instruction, tape.names[index] if index < len(tape.names) else "")
-    _require_answer(tape)
+    _require_answer(tape, region)
     return analysis
 
 
-def _require_answer(tape: Tape) -> None:
-    """Output, witness and ok exist, ok is one u8, and the fixpoint is unique: the answer does not read the claim."""
+def _require_answer(tape: Tape, region: Region) -> None:
+    """Output, witness and ok exist, ok is one u8, and the fixpoint is unique: the answer does not depend on the claim."""
     answers = [tape.output] + ([tape.witness] if tape.witness is not None else [])
     if max(*answers, tape.ok) >= len(tape.instructions):
         raise AdmissionError("the tape names an output, witness or ok that it does not compute")
     ok = tape.instructions[tape.ok]
     if ok.dtype is not DType.U8 or count(ok.shape) != Polynomial.of(1):
         raise AdmissionError("ok must be a single u8")
+    free = _claimed_symbols(region)
     for answer in answers:
         for index in _cone(tape, answer):
             instruction = tape.instructions[index]
-            if instruction.opcode is Opcode.INPUT and instruction.operands[0].ref != SourceKind.REQUEST:
+            reads = instruction.opcode is Opcode.INPUT and instruction.operands[0].ref != SourceKind.REQUEST
+            measures = any(symbol in free for affine in affines(instruction) for symbol, _ in affine.terms)
+            if reads or measures:
+                what = "the claim" if reads else "the claim's length"
                 raise AdmissionError(
-                    f"the answer {answer} reads the claim at instruction {index}: it may have several fixpoints"
+                    f"the answer {answer} reads {what} at instruction {index}: it may have several fixpoints"
                 )
+
+
+def _claimed_symbols(region: Region) -> set[int]:
+    """The symbols that a claimant may choose: the claim's lengths, and what is derived from them, where not fixed."""
+    sources = [0, 1, 2, *(derived.source for derived in region.derived)]
+    return {s for s, source in enumerate(sources) if source != 0 and region.low[s] != region.high[s]}
 
 
 def _cone(tape: Tape, index: int) -> set[int]:
