@@ -258,7 +258,7 @@ def analyse(tape: Tape) -> Analysis:
 
 
 def _require_answer(tape: Tape, region: Region) -> None:
-    """Output, witness and ok exist, ok is one u8, and the fixpoint is unique: the answer does not depend on the claim."""
+    """Output, witness and ok exist, ok is one u8, and the fixpoint is unique: the answer needs no claim."""
     answers = [tape.output] + ([tape.witness] if tape.witness is not None else [])
     if max(*answers, tape.ok) >= len(tape.instructions):
         raise AdmissionError("the tape names an output, witness or ok that it does not compute")

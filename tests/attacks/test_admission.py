@@ -105,7 +105,7 @@ def test_admission__operand_sized_by_negative_factors__is_refused() -> None:
     tape = b.finish(b.reduce(Reducer.MAX, square.slice(1, 0, 1)))
     before, (last, *after) = tape.instructions[: tape.output], tape.instructions[tape.output :]
     negative = replace(last, operands=(replace(last.operands[0], shape=(-N, -N)),))
-    with pytest.raises(AdmissionError, match="factor of operand .* may be negative"):
+    with pytest.raises(AdmissionError, match=r"factor of operand .* may be negative"):
         analyse(replace(tape, instructions=(*before, negative, *after)))
 
 
