@@ -103,17 +103,12 @@ def test_mnist__two_hundred_random_corruptions__are_all_convicted() -> None:
     assert seen >= {Opcode.INPUT, Opcode.CONST, Opcode.MAP, Opcode.MATMUL, Opcode.REDUCE, Opcode.CONCAT}
 
 
-def test_mnist__every_dispute__stays_within_rounds_and_gas() -> None:
+def test_mnist__every_dispute__takes_four_rounds_at_most() -> None:
     claimed = mnist_claim()
     for tensor in range(len(claimed.model.tape.instructions)):
-        if tensor == claimed.model.tape.ok:
-            continue
         moves = refute(claimed, tensor, claimed.knowledge.byte_length(tensor) - 1).moves
-        gas = dict.fromkeys((name for name, _ in moves), 0)
-        for name, used in moves:
-            gas[name] += used
         rounds = sum(name in ("postTrace", "reveal", "postChunk") for name, _ in moves)
-        assert rounds <= 6 and gas["prove"] <= 350_000 and sum(gas.values()) <= 1_000_000, (tensor, gas)
+        assert rounds <= 4, f"tensor {tensor}: {moves}"
 
 
 @pytest.mark.parametrize("tensor", range(len(toy_tape().instructions)))
