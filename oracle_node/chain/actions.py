@@ -4,65 +4,20 @@ from typing import TypeVar
 
 from oracle_node.chain.client import OracleClient
 from oracle_node.chain.events import ClaimCommitted, ClaimProposed, Event, Listed, Requested
+from oracle_node.chain.terms import listed_model
 from oracle_node.chain.transactions import Receipt, Sender
 from oracle_node.chain.types import (
     ClaimId,
-    DerivedTerms,
-    InequalityTerms,
-    Limits,
-    ListedModel,
     ListingId,
     Policy,
     RequestId,
     RequestOptions,
-    SourceLimits,
 )
-from oracle_node.commitments.model import MAX_DERIVED, MAX_INEQUALITIES, VERSION, ModelCommitment
+from oracle_node.commitments.model import ModelCommitment
 from oracle_node.commitments.tensor import tensor_root
 from oracle_node.errors import ProtocolError
-from oracle_node.tape.instruction import NO_INDEX
 
 E = TypeVar("E", bound=Event)
-_TRACE_TIMES = 4
-"""Windows and clocks hold at least this many trace times beyond their floors (DESIGN §6, rule 6)."""
-
-
-def listed_model(commitment: ModelCommitment) -> ListedModel:
-    """The contract's struct of what a model id commits to."""
-    inequalities = [InequalityTerms(*rule.coefficients, rule.bound) for rule in commitment.inequalities]
-    derived = [DerivedTerms(symbol.source, symbol.divisor) for symbol in commitment.derived]
-    return ListedModel(
-        version=VERSION,
-        instruction_count=commitment.instruction_count,
-        program_root=commitment.program_root,
-        weight_count=commitment.weight_count,
-        weights_root=commitment.weights_root,
-        output=commitment.output,
-        witness=NO_INDEX if commitment.witness is None else commitment.witness,
-        ok=commitment.ok,
-        sources=tuple(SourceLimits(s.dtype, s.min_elements, s.max_elements) for s in commitment.sources),
-        inequalities=(*inequalities, *[InequalityTerms(0, 0, 0, 0)] * (MAX_INEQUALITIES - len(inequalities))),
-        derived=(*derived, *[DerivedTerms(0, 0)] * (MAX_DERIVED - len(derived))),
-        step_bound=commitment.step_bound,
-        trace_work=commitment.trace_work,
-    )
-
-
-def least_policy(
-    limits: Limits, commitment: ModelCommitment, *, min_fee_wei: int = 0, commit_reveal: bool = True
-) -> Policy:
-    """The shortest times and smallest bonds that a deployment admits for a model."""
-    extra = _TRACE_TIMES * commitment.trace_seconds
-    return Policy(
-        window=limits.min_window + extra,
-        challenger_clock=limits.min_clock + extra,
-        defender_clock=limits.min_clock + extra,
-        reveal_timeout=limits.min_reveal_timeout,
-        claim_bond=limits.min_claim_bond,
-        challenge_bond=limits.min_challenge_bond,
-        min_fee=min_fee_wei,
-        commit_reveal=commit_reveal,
-    )
 
 
 async def list_model(

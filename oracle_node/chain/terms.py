@@ -39,7 +39,7 @@ def listed_model(commitment: ModelCommitment) -> ListedModel:
 
 
 def least_policy(
-    limits: Limits, commitment: ModelCommitment, *, min_fee: int = 0, commit_reveal: bool = True
+    limits: Limits, commitment: ModelCommitment, *, min_fee_wei: int = 0, commit_reveal: bool = True
 ) -> Policy:
     """The shortest times (s) and smallest bonds (wei) that the contract takes for this model."""
     work_s = TRACES_A_CLOCK * commitment.trace_seconds
@@ -50,6 +50,6 @@ def least_policy(
         reveal_timeout=limits.min_reveal_timeout,
         claim_bond=limits.min_claim_bond,
         challenge_bond=limits.min_challenge_bond,
-        min_fee=min_fee,
+        min_fee=min_fee_wei,
         commit_reveal=commit_reveal,
     )

@@ -56,8 +56,8 @@ def exact(
 ) -> None:
     """One exact answer, beside ONNX Runtime float32 and dynamic int8 on the same network."""
     from oracle_node.bench.exact import bench_exact
-    from oracle_node.cli.executors import make_executor
     from oracle_node.cli.sources import model_or_digits
+    from oracle_node.executors import make_executor
     from oracle_node.shipped import shipped
 
     if directory is not None and (source is None or input_file is None):
@@ -89,8 +89,8 @@ def dispute(
     """Refute a wrong element on a development chain: rounds and gas of both sides, beside a quoted reference."""
     from oracle_node.bench.dispute import bench_dispute
     from oracle_node.cli.disputes import cost_table
-    from oracle_node.cli.executors import make_executor
     from oracle_node.cli.sources import model_or_digits
+    from oracle_node.executors import make_executor
     from oracle_node.shipped import shipped
 
     loaded = model_or_digits(directory)

@@ -23,7 +23,7 @@ async def register_model(
     """List the model; times in seconds, money in wei, None for the least. RevertError where a term is too low."""
     async with session.client() as client:
         least = least_policy(
-            await client.limits(), model.commitment, min_fee=min_fee, commit_reveal=commit_reveal
+            await client.limits(), model.commitment, min_fee_wei=min_fee, commit_reveal=commit_reveal
         )
         policy = replace(
             least,

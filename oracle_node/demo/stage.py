@@ -83,6 +83,6 @@ async def open_stage(model: Model, engine: Engine = "auto") -> AsyncIterator[Sta
         senders = {role: Sender(chain.web3, key, decoder) for role, key in accounts.items()}
         deployment = await deploy_oracle(senders["deployer"], CHAIN_ID, DEV_LIMITS)
         client = await OracleClient.open(chain.web3, deployment.oracle, chain_id=CHAIN_ID)
-        policy = least_policy(DEV_LIMITS, model.commitment, min_fee=FEE_WEI)
+        policy = least_policy(DEV_LIMITS, model.commitment, min_fee_wei=FEE_WEI)
         listing_id = await list_model(client, senders["deployer"], model.commitment, policy)
         yield Stage(chain, client, deployment, model, policy, listing_id, accounts, senders)

@@ -4,7 +4,7 @@ Each function maps element numbers to values by computing the flat indices its v
 subset of a tensor can be evaluated alone. Clarity comes before speed; the `onnx` executor is the fast one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from math import prod
 
 import numpy as np
@@ -211,3 +211,18 @@ def last_readers(tape: Tape) -> dict[int, int]:
         if instruction.opcode not in (Opcode.INPUT, Opcode.CONST):
             last.update({operand.ref: position for operand in instruction.operands})
     return last
+
+
+class ReferenceExecutor:
+    """The specification as an `Executor`."""
+
+    def __init__(self, tape: Tape) -> None:
+        self._tape = tape
+
+    def run(self, symbols: Symbols, sources: Sequence[Array], wanted: Collection[int]) -> dict[int, Array]:
+        """The wanted tensors; all of the tape is computed."""
+        return {index: tensor for index, tensor in self.stream(symbols, sources) if index in wanted}
+
+    def stream(self, symbols: Symbols, sources: Sequence[Array]) -> Iterator[tuple[int, Array]]:
+        """Every tensor in order."""
+        return run(self._tape, symbols, sources)

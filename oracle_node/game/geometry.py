@@ -36,7 +36,7 @@ class Place:
 def levels_opened(level: int) -> int:
     """How many levels a reveal at that level opens: 4, but the first in a tree whatever does not divide by 4.
 
-    A single level left over is opened together with the next 4: one reveal of 32 is cheaper than one of 2 and one of 16.
+    A single level left over is opened with the next 4: one reveal of 32 is cheaper than one of 2 and one of 16.
     """
     if level <= LEVELS_A_REVEAL + 1:
         return level

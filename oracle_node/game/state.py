@@ -21,7 +21,7 @@ class ClaimStatus(IntEnum):
 
     @property
     def is_decided(self) -> bool:
-        return self in (ClaimStatus.FINALIZED, ClaimStatus.REFUTED, ClaimStatus.VOID)
+        return self > ClaimStatus.PROPOSED
 
 
 class ChallengeStatus(IntEnum):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from oracle_node.bench.selftest import random_requests, selftest
-from oracle_node.cli.executors import ReferenceExecutor
+from oracle_node.executors.reference import ReferenceExecutor
 from oracle_node.model.model import Card, Model
 from oracle_node.tape.affine import Symbols
 from oracle_node.tape.builder import TapeBuilder

@@ -7,11 +7,12 @@ from functools import cache
 
 import numpy as np
 
-from oracle_node.chain.actions import ask, claim_answer, least_policy, list_model
+from oracle_node.chain.actions import ask, claim_answer, list_model
 from oracle_node.chain.client import OracleClient
 from oracle_node.chain.deploy import DEV_LIMITS, Deployment, deploy_oracle
 from oracle_node.chain.embedded import DevChain, Engine, open_dev_chain
 from oracle_node.chain.revert import RevertDecoder
+from oracle_node.chain.terms import least_policy
 from oracle_node.chain.transactions import Sender
 from oracle_node.chain.types import ClaimId, ListingId, Policy, RequestId, RequestOptions
 from oracle_node.game.knowledge import Knowledge

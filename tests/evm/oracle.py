@@ -12,12 +12,12 @@ from eth_utils.crypto import keccak
 from pyrevm import EVM, BlockEnv
 
 from oracle_node.chain.abi import Functions, build
-from oracle_node.chain.actions import least_policy, listed_model
 from oracle_node.chain.calls import Calls
 from oracle_node.chain.deploy import DEV_LIMITS
 from oracle_node.chain.events import EventDecoder, Listed, Logged, Requested
 from oracle_node.chain.journal import Call
 from oracle_node.chain.observe import challenge_state, claim_state
+from oracle_node.chain.terms import least_policy, listed_model
 from oracle_node.chain.types import Address, ChallengeView, ClaimId, ClaimView, Policy, RequestOptions
 from oracle_node.commitments.model import ModelCommitment
 from oracle_node.contracts import load_artifact

@@ -129,7 +129,9 @@ class Contract:
     def _reveal(self, sender: str, move: m.Reveal, now: int) -> None:
         require(len(move.children) in (2, 4, 8, 16, 32), "WrongChildCount")
         require(tagged(fold(move.children), move.length_tag) == move.node, "WrongRoot")
-        self._record(NodeKey(move.node, move.length_tag, len(move.children)), Record(now, children=move.children))
+        self._record(
+            NodeKey(move.node, move.length_tag, len(move.children)), Record(now, children=move.children)
+        )
 
     def _postchunk(self, sender: str, move: m.PostChunk, now: int) -> None:
         require(len(move.chunk) <= 1024, "ChunkTooLong")
@@ -154,7 +156,11 @@ class Contract:
             require(record is not None, "NotRevealed")
             require(record is not None and record.children == step.children, "NotTheRevealed")
             require(0 <= step.index < 1 << opened, "ChildOutOfRange")
-            node, position, height = step.children[step.index], (position << opened) + step.index, height - opened
+            node, position, height = (
+                step.children[step.index],
+                (position << opened) + step.index,
+                height - opened,
+            )
         at_tensor = in_trace and height == 0
         require(bool(move.naming.instruction) == at_tensor, "NamingMismatch")
         if at_tensor:
@@ -216,14 +222,18 @@ class Contract:
             arrays = []
             for operand in instruction.operands:
                 count = operand.count(self.symbols)
-                data = np.resize(fill, -(-count * operand.dtype.width // 1024) * 128 + 128).view(np.uint8).copy()
+                data = (
+                    np.resize(fill, -(-count * operand.dtype.width // 1024) * 128 + 128).view(np.uint8).copy()
+                )
                 if operand.ref in opened:
                     for k, position in enumerate(opened[operand.ref].positions):
                         chunk = opened[operand.ref].chunks[k * 1024 : (k + 1) * 1024]
                         data[position * 1024 : position * 1024 + 1024] = np.frombuffer(chunk, np.uint8)
                 arrays.append(data.view(operand.dtype.numpy)[:count])
             with np.errstate(all="ignore"):
-                tensors.append(reference.evaluate(instruction, self.symbols, arrays, np.asarray([element])).tobytes())
+                tensors.append(
+                    reference.evaluate(instruction, self.symbols, arrays, np.asarray([element])).tobytes()
+                )
         require(tensors[0] == tensors[1], "ChunkNotOpened")
         return tensors[0]
 

@@ -88,7 +88,9 @@ def test_clock__at_its_limit__allows_the_move_and_no_timeout() -> None:
         (Place(7, 4, 2), 33 * 1024, NodeKey(NODE, NO_LENGTH, 16)),
     ],
 )
-def test_dispute__at_each_kind_of_node__asks_for_its_record(place: Place, byte_length: int, key: NodeKey) -> None:
+def test_dispute__at_each_kind_of_node__asks_for_its_record(
+    place: Place, byte_length: int, key: NodeKey
+) -> None:
     assert Dispute(NODE, place, byte_length).key == key
 
 

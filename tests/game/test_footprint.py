@@ -15,7 +15,9 @@ INSTRUCTIONS = range(len(toy_tape().instructions))
 
 @settings(deadline=None, max_examples=200)
 @given(st.sampled_from(INSTRUCTIONS), st.sampled_from([1, 40, LONGEST]), st.data())
-def test_elements_read__by_any_element__are_all_it_depends_on(index: int, n: int, data: st.DataObject) -> None:
+def test_elements_read__by_any_element__are_all_it_depends_on(
+    index: int, n: int, data: st.DataObject
+) -> None:
     toy = right_claim(n)
     instruction = toy_tape().instructions[index]
     operands = [operand.reshape(-1) for operand in toy.knowledge.operands(index)]
@@ -23,7 +25,9 @@ def test_elements_read__by_any_element__are_all_it_depends_on(index: int, n: int
     wanted = reference.evaluate(instruction, toy.symbols, operands, np.asarray([element]))
     for fill in (0, 1):
         poisoned = []
-        for operand, reads in zip(operands, elements_read(instruction, toy.symbols, operands, element), strict=True):
+        for operand, reads in zip(
+            operands, elements_read(instruction, toy.symbols, operands, element), strict=True
+        ):
             poisoned.append(np.full_like(operand, fill))
             poisoned[-1][reads] = operand[reads]
         assert reference.evaluate(instruction, toy.symbols, poisoned, np.asarray([element])) == wanted

@@ -7,7 +7,18 @@ from oracle_node.game.geometry import Place, children_count, levels_opened, reve
 
 @pytest.mark.parametrize(
     ("depth", "heights"),
-    [(0, []), (1, [1]), (3, [3]), (4, [4]), (5, [5]), (6, [6, 4]), (8, [8, 4]), (9, [9, 4]), (11, [11, 8, 4]), (30, [30, *range(28, 0, -4)])],
+    [
+        (0, []),
+        (1, [1]),
+        (3, [3]),
+        (4, [4]),
+        (5, [5]),
+        (6, [6, 4]),
+        (8, [8, 4]),
+        (9, [9, 4]),
+        (11, [11, 8, 4]),
+        (30, [30, *range(28, 0, -4)]),
+    ],
 )
 def test_reveals__from_a_root_down__open_the_odd_levels_first(depth: int, heights: list[int]) -> None:
     level, seen = depth, []

@@ -22,7 +22,9 @@ class Counting(Recorded):
         super().__init__(tensors)
         self.asked: list[set[int]] = []
 
-    def run(self, symbols: Symbols, sources: Sequence[np.ndarray], wanted: Collection[int]) -> dict[int, np.ndarray]:
+    def run(
+        self, symbols: Symbols, sources: Sequence[np.ndarray], wanted: Collection[int]
+    ) -> dict[int, np.ndarray]:
         self.asked.append(set(wanted))
         return super().run(symbols, sources, wanted)
 
@@ -35,7 +37,11 @@ def counting(toy: Toy, cache_bytes: int = 1 << 20) -> tuple[Knowledge, Counting]
 def test_node__at_every_place__folds_from_its_children() -> None:
     knowledge = right_claim(LONGEST).knowledge
     top = knowledge.trace.tree.depth
-    assert fold(knowledge.children(Place(None, top, 0))) == knowledge.node(Place(None, top, 0)) == knowledge.trace.root
+    assert (
+        fold(knowledge.children(Place(None, top, 0)))
+        == knowledge.node(Place(None, top, 0))
+        == knowledge.trace.root
+    )
     for index in range(len(toy_tape().instructions)):
         tree = knowledge.tree(index)
         assert knowledge.node(Place(index, tree.depth, 0)) == knowledge.trace.roots[index]

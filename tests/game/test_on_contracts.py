@@ -5,11 +5,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from oracle_node.chain.actions import ask, claim_answer, least_policy, list_model
+from oracle_node.chain.actions import ask, claim_answer, list_model
 from oracle_node.chain.client import OracleClient
 from oracle_node.chain.deploy import DEV_LIMITS, deploy_oracle
 from oracle_node.chain.embedded import open_dev_chain
 from oracle_node.chain.revert import RevertDecoder
+from oracle_node.chain.terms import least_policy
 from oracle_node.chain.transactions import Sender
 from oracle_node.chain.types import ChallengeStatus, ListingId, RequestOptions
 from oracle_node.game.strategy import Player
@@ -67,6 +68,8 @@ async def test_contracts__of_a_lie_in_any_tensor__convict_by_one_element(n: int,
                 continue
             data[length + (len(data) - length) // 2 if in_padding else length - 1] ^= 0x41
             later = [i for i in range(tensor + 1, 1 << honest.trace.tree.depth) if i not in ANSWERS]
-            report = await t.dispute(Liar(honest, {tensor: bytes(data)}, roots={i: bytes([i]) * 32 for i in later}))
+            report = await t.dispute(
+                Liar(honest, {tensor: bytes(data)}, roots={i: bytes([i]) * 32 for i in later})
+            )
             assert report.status is ChallengeStatus.WON
             assert report.moves[-1].name == "prove", f"tensor {tensor} fell by {report.moves[-1].name}"

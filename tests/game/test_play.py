@@ -138,7 +138,10 @@ def test_honest_challenger__beside_others__plays_its_own_game_and_shares_reveals
     contract = contract_for(toy)
     liar = Liar(toy.knowledge, {5: bytes(data)})
     actors = {"claimant": LyingDefender(liar, "claimant"), "idle": Idler("idle", opens=True)}
-    actors |= {"late": Challenger(toy.knowledge, "late", period=3), "prompt": Challenger(toy.knowledge, "prompt")}
+    actors |= {
+        "late": Challenger(toy.knowledge, "late", period=3),
+        "prompt": Challenger(toy.knowledge, "prompt"),
+    }
     play(contract, actors, blocks=1000)
     outcome = {key.challenger: c.status for key, c in contract.challenges.items()}
     assert contract.claim.status is ClaimStatus.REFUTED
@@ -183,7 +186,9 @@ def test_right_claim__defended_by_a_stranger_after_the_trace__survives() -> None
     trace = Defender(toy.knowledge, "claimant")(contract.claim, contract.challenges.values(), 1)[0].move
     assert Defender(toy.knowledge, "stranger")(contract.claim, contract.challenges.values(), 1) == []
     contract.execute("claimant", trace, 1)
-    play(contract, {"stranger": Defender(toy.knowledge, "stranger"), "sybil": Sybil(toy.knowledge, "sybil", 3)})
+    play(
+        contract, {"stranger": Defender(toy.knowledge, "stranger"), "sybil": Sybil(toy.knowledge, "sybil", 3)}
+    )
     assert contract.claim.status is ClaimStatus.PROPOSED
 
 

@@ -23,7 +23,9 @@ def fresh() -> Contract:
 
 def faulty(tensor: int) -> Knowledge:
     """Knowledge from an executor that computes one element wrongly, and the rest rightly."""
-    tensors = [tensor.copy() for tensor in TOY.knowledge.tensors(range(len(toy_tape().instructions))).values()]
+    tensors = [
+        tensor.copy() for tensor in TOY.knowledge.tensors(range(len(toy_tape().instructions))).values()
+    ]
     tensors[tensor].reshape(-1)[0] += 1
     return Knowledge(toy_tape(), Recorded(tensors), TOY.symbols, TOY.sources)
 
@@ -52,8 +54,12 @@ def test_challenger__that_is_a_delegate__opens_its_own_challenge_too_and_then_pl
     player = Player("me", 7, frozenset({"boss"}))
     assert [type(due.move) for due in against(contract, 2, player)] == [m.Open]
     contract.execute("me", m.Open(contract.claim.claim_id, 7), 2)
-    assert {due.move for due in against(contract, 700, player)} == {m.Timeout(key) for key in contract.challenges}
-    assert {due.move for due in against(contract, 700)} == {m.Timeout(k) for k in contract.challenges if k.nonce == 7}
+    assert {due.move for due in against(contract, 700, player)} == {
+        m.Timeout(key) for key in contract.challenges
+    }
+    assert {due.move for due in against(contract, 700)} == {
+        m.Timeout(k) for k in contract.challenges if k.nonce == 7
+    }
 
 
 def test_challenger__whose_own_clock_is_out__does_not_call_it() -> None:
@@ -140,9 +146,7 @@ def test_defender__whose_executor_errs_in_the_answer__posts_no_trace(tensor: int
 
 def test_moves__asked_for_twice__are_equal_values() -> None:
     class Twice(Challenger):
-        def __call__(
-            self, claim: ClaimState, challenges: Iterable[ChallengeState], now: int
-        ) -> list[m.Due]:
+        def __call__(self, claim: ClaimState, challenges: Iterable[ChallengeState], now: int) -> list[m.Due]:
             first, second = (super(Twice, self).__call__(claim, list(challenges), now) for _ in range(2))
             assert first == second and len({due.move for due in first}) == len(first)
             return first

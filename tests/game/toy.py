@@ -73,7 +73,9 @@ class Recorded:
     def __init__(self, tensors: Sequence[np.ndarray]) -> None:
         self.tensors = list(tensors)
 
-    def run(self, symbols: Symbols, sources: Sequence[np.ndarray], wanted: Collection[int]) -> dict[int, np.ndarray]:
+    def run(
+        self, symbols: Symbols, sources: Sequence[np.ndarray], wanted: Collection[int]
+    ) -> dict[int, np.ndarray]:
         return {index: self.tensors[index] for index in wanted}
 
     def stream(self, symbols: Symbols, sources: Sequence[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
@@ -253,7 +255,9 @@ class Sybil:
                 bad[self.random.randrange(len(bad))] ^= 1
                 openings = (m.Opening(openings[0].ref, openings[0].positions, bytes(bad)), *openings[1:])
         named = m.InstructionProof(*knowledge.encoded(tensor))
-        return m.Prove(challenge.key, challenge.node, m.Proof(named, record.chunk, slot, openings, siblings, ()))
+        return m.Prove(
+            challenge.key, challenge.node, m.Proof(named, record.chunk, slot, openings, siblings, ())
+        )
 
 
 def data_of(tensor: np.ndarray) -> bytes:
