@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from oracle_node.errors import AdmissionError
 from oracle_node.executors import reference
+from oracle_node.tape import limits
 from oracle_node.tape.affine import Affine
 from oracle_node.tape.analysis import analyse
 from oracle_node.tape.builder import TapeBuilder
@@ -137,3 +139,11 @@ def test_admission__weights_whose_sum_leaves_64_bits__are_refused() -> None:
     b, x = _of_length(8, 8, DType.I32)
     with pytest.raises(AdmissionError, match="64 bits"):
         b.contract(x.unsqueeze(0), b.const(np.full(8, 1 << 62, np.int64)).unsqueeze(0))
+
+
+def test_limits__of_the_contract__are_what_admission_proves(repository: Path) -> None:
+    decoder = (repository / "contracts/src/evaluator/TapeDecoder.sol").read_text()
+    game = (repository / "contracts/src/oracle/Game.sol").read_text()
+    for name, value in (("MAX_WORK", limits.MAX_WORK), ("MAX_COORDINATES", limits.MAX_COORDINATES)):
+        assert f"{name} = 1 << {value.bit_length() - 1};" in decoder
+    assert f"MAX_BYTE_LENGTH = type(uint{limits.MAX_TENSOR_BYTES.bit_length()}).max;" in game
