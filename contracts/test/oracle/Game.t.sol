@@ -295,6 +295,26 @@ contract GameTest is OracleTest {
         oracle.prove(key, v.node, p);
     }
 
+    /// @dev A decided claim must not be decided again, as a malformed instruction would.
+    function test_pick__on_a_refuted_claim__refused() external {
+        Trace memory theirs = lie(1, 0);
+        Trace memory mine = truth();
+        bytes32 claimId = claim(ask(), liar, theirs);
+        ChallengeKey memory first = challenge(claimId, watcher, 0);
+        ChallengeKey memory second = challenge(claimId, watcher, 1);
+        refute(first, theirs, mine);
+        ChallengeView memory v = oracle.getChallenge(second);
+        (Step[] memory steps, uint256 index) = firstStep(v, theirs, mine);
+        InstructionProof memory named = naming(index);
+        vm.prank(watcher);
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                IClaims.ClaimNotIn.selector, claimId, ClaimStatus.REFUTED, ClaimStatus.PROPOSED
+            )
+        );
+        oracle.pick(second, v.node, steps, named);
+    }
+
     // Clocks
 
     function test_clocks__defender_silent__loses_a_second_after_its_limit() external {
