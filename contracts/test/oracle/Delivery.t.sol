@@ -85,7 +85,7 @@ contract Mean is IOracleConsumer {
         if (mood == Mood.REVERT) revert("no");
         if (mood == Mood.RETURN_BOMB) {
             assembly {
-                revert(0, 100000)
+                revert(0, 190000)
             }
         }
         if (mood == Mood.REENTER) IRequests(msg.sender).deliver(delivery.requestId, output, data);
@@ -165,7 +165,7 @@ contract DeliveryTest is OracleTest {
             uint256 before = gasleft();
             vm.prank(other);
             oracle.deliver(requestId, output, hex"abcd");
-            assertLe(before - gasleft(), GAS + 120_000, "gas of the delivery");
+            assertLe(before - gasleft(), GAS + 60_000, "gas of the delivery");
             assertFalse(oracle.getRequest(requestId).delivered, "not delivered");
         }
         assertEq(oracle.balanceOf(other), GAS * CALLBACK_GAS_PRICE, "paid once");
