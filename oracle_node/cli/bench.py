@@ -57,7 +57,7 @@ def exact(
     """One exact answer, beside ONNX Runtime float32 and dynamic int8 on the same network."""
     from oracle_node.bench.exact import bench_exact
     from oracle_node.cli.sources import model_or_digits
-    from oracle_node.executors import make_executor
+    from oracle_node.executors.choice import make_executor
     from oracle_node.shipped import shipped
 
     if directory is not None and (source is None or input_file is None):
@@ -90,7 +90,7 @@ def dispute(
     from oracle_node.bench.dispute import bench_dispute
     from oracle_node.cli.disputes import cost_table
     from oracle_node.cli.sources import model_or_digits
-    from oracle_node.executors import make_executor
+    from oracle_node.executors.choice import make_executor
     from oracle_node.shipped import shipped
 
     loaded = model_or_digits(directory)

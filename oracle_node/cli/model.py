@@ -113,7 +113,7 @@ def run(
     """The model's answer to one input, bit for bit what every other machine gets."""
     from oracle_node.cli.answers import present_answer
     from oracle_node.commitments.trace import trace
-    from oracle_node.executors import make_executor
+    from oracle_node.executors.choice import make_executor
     from oracle_node.model.directory import load_model
     from oracle_node.model.solver import solve
 
@@ -145,7 +145,7 @@ def compare(
 ) -> None:
     """The model's answers beside those of its float source, on many inputs."""
     from oracle_node.bench.compare import compare_with_source, read_samples
-    from oracle_node.executors import make_executor
+    from oracle_node.executors.choice import make_executor
     from oracle_node.model.directory import load_model
 
     loaded = load_model(directory)
@@ -169,7 +169,7 @@ def selftest(directory: Path, elements: int, input_file: Path | None, seed: int,
     """Check that numpy, ONNX Runtime and the EVM compute the same bits, on elements of every instruction."""
     from oracle_node.bench import selftest as checks
     from oracle_node.errors import DeterminismError
-    from oracle_node.executors import make_executor
+    from oracle_node.executors.choice import make_executor
     from oracle_node.model.directory import load_model
 
     loaded = load_model(directory)

@@ -113,9 +113,9 @@ def _lies(model: Model, executor: Executor, request: bytes, truth: Answer, tenso
 def costliest(model: Model) -> int:
     """The computed instruction whose proof of one element takes the most calldata at the limits."""
     tape = model.tape
-    largest = Region(tape.sources, tape.inequalities, tape.derived).largest
+    region = Region(tape.sources, tape.inequalities, tape.derived)
     computed = [i for i, instruction in enumerate(tape.instructions) if _is_computed(instruction)]
-    return max(computed, key=lambda i: step_bytes(tape.instructions[i], largest, len(tape.instructions)))
+    return max(computed, key=lambda i: step_bytes(tape.instructions[i], region, len(tape.instructions)))
 
 
 def _is_computed(instruction: Instruction) -> bool:

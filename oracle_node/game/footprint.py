@@ -51,7 +51,9 @@ def elements_read(
             return [_reads(operand, symbols, coordinates, reduced) for operand in instruction.operands]
 
 
-def _reads(operand: Operand, symbols: Symbols, coordinates: Sequence[int], reduced: tuple[int, ...]) -> np.ndarray:
+def _reads(
+    operand: Operand, symbols: Symbols, coordinates: Sequence[int], reduced: tuple[int, ...]
+) -> np.ndarray:
     """Positions that the view takes at one output coordinate and every reduce coordinate."""
     strides = [stride.at(symbols) for stride in operand.strides]
     base = operand.offset.at(symbols) + sum(c * s for c, s in zip(coordinates, strides, strict=False))

@@ -26,7 +26,9 @@ def prove_chunk(claim: ClaimState, knowledge: Knowledge, tensor: int, position: 
     width = instruction.dtype.width
     slot = first_wrong_slot(pad_chunk(chunk), knowledge.chunk(tensor, position), width)
     if slot is None:
-        raise ProtocolError(f"chunk {position} of tensor {tensor} is what we compute: there is nothing to prove")
+        raise ProtocolError(
+            f"chunk {position} of tensor {tensor} is what we compute: there is nothing to prove"
+        )
     element = position * (CHUNK_BYTES // width) + slot
     named = InstructionProof(*knowledge.encoded(tensor))
     if element >= instruction.count(knowledge.symbols):
@@ -92,7 +94,9 @@ def revealed_nodes(claim: ClaimState, instruction_count: int, tensor: int) -> Ma
     while not place.is_leaf:
         record = claim.records.get(NodeKey(node, NO_LENGTH, children_count(place.level)))
         if record is None:
-            raise ProtocolError(f"claim {claim.claim_id.hex()}: {node.hex()} above tensor {tensor} was not revealed")
+            raise ProtocolError(
+                f"claim {claim.claim_id.hex()}: {node.hex()} above tensor {tensor} was not revealed"
+            )
         known |= _nodes_of(place, record.children)
         levels = levels_opened(place.level)
         index = (tensor >> place.level - levels) - (place.position << levels)
@@ -106,5 +110,7 @@ def _nodes_of(place: Place, children: Sequence[bytes]) -> dict[tuple[int, int], 
     first = place.child(0)
     for above in range(levels_opened(place.level)):
         for k in range(len(children) >> above):
-            nodes[first.level + above, (first.position >> above) + k] = fold(children[k << above : k + 1 << above])
+            nodes[first.level + above, (first.position >> above) + k] = fold(
+                children[k << above : k + 1 << above]
+            )
     return nodes

@@ -75,13 +75,17 @@ def defender_moves(
     return [Due(move, limit) for move, limit in limits.items()]
 
 
-def wake_at(claim: ClaimState, challenges: Iterable[ChallengeState], instruction_count: int, now: int) -> int | None:
+def wake_at(
+    claim: ClaimState, challenges: Iterable[ChallengeState], instruction_count: int, now: int
+) -> int | None:
     """The next time at which a timeout becomes valid without anybody moving."""
     limits = [clock(claim, challenge, instruction_count) for challenge in challenges]
     return min((c.limit + 1 for c in limits if c.turn is not Turn.NOBODY and c.limit >= now), default=None)
 
 
-def _challenger_move(claim: ClaimState, challenge: ChallengeState, knowledge: Knowledge, now: int) -> Due | None:
+def _challenger_move(
+    claim: ClaimState, challenge: ChallengeState, knowledge: Knowledge, now: int
+) -> Due | None:
     if claim.status.is_decided:
         return Due(Close(challenge.key), None)
     count = len(knowledge.tape.instructions)
@@ -113,7 +117,9 @@ def _descend(claim: ClaimState, key: ChallengeKey, current: Dispute, knowledge: 
     naming = InstructionProof()
     if place.tensor is None and place.is_leaf:
         if place.position >= len(knowledge.tape.instructions):
-            raise ProtocolError(f"claim {claim.claim_id.hex()} differs from our trace only past its last tensor")
+            raise ProtocolError(
+                f"claim {claim.claim_id.hex()} differs from our trace only past its last tensor"
+            )
         naming = InstructionProof(*knowledge.encoded(place.position))
     return Pick(key, current.node, tuple(steps), naming)
 
@@ -123,7 +129,9 @@ def _first_difference(children: tuple[bytes, ...], knowledge: Knowledge, place: 
     for index, (theirs, mine) in enumerate(zip(children, ours, strict=True)):
         if theirs != mine:
             return index
-    raise DeterminismError(f"the claim agrees with our trace at {place}, yet its answer was judged wrong; abstaining")
+    raise DeterminismError(
+        f"the claim agrees with our trace at {place}, yet its answer was judged wrong; abstaining"
+    )
 
 
 def _defender_move(
@@ -154,7 +162,9 @@ def _show(claim: ClaimState, current: Dispute, knowledge: Knowledge) -> Reveal |
     """What the trace holds under the current node; ProtocolError where the claim's trace is not ours."""
     place = current.place
     if knowledge.node(place) != current.node:
-        raise ProtocolError(f"claim {claim.claim_id.hex()} has another trace than ours at {place}: not ours to defend")
+        raise ProtocolError(
+            f"claim {claim.claim_id.hex()} has another trace than ours at {place}: not ours to defend"
+        )
     tag = current.key.length_tag
     if place.tensor is not None and place.is_leaf:
         knowledge.require_sound(place.tensor, place.position)

@@ -45,7 +45,9 @@ def load_model(directory: Path, verify_weights: bool = True) -> Model:
 
     `verify_weights=False` trusts the weights' recorded roots (the id still covers those) and reads no weight.
     """
-    manifest = parse_manifest(_read(directory / MANIFEST).decode("utf-8", "replace"), str(directory / MANIFEST))
+    manifest = parse_manifest(
+        _read(directory / MANIFEST).decode("utf-8", "replace"), str(directory / MANIFEST)
+    )
     weights = tuple(_weights(directory / WEIGHTS, manifest))
     roots = tuple(bytes.fromhex(entry.root[2:]) for entry in manifest.weights)
     if verify_weights:
@@ -67,7 +69,9 @@ def load_model(directory: Path, verify_weights: bool = True) -> Model:
     )
     model = Model(tape, commit(tape, roots), Card(**manifest.card.model_dump()), roots)
     if "0x" + model.model_id.hex() != manifest.model_id:
-        raise ModelError(f"{directory}: the files make up model 0x{model.model_id.hex()}, not {manifest.model_id}")
+        raise ModelError(
+            f"{directory}: the files make up model 0x{model.model_id.hex()}, not {manifest.model_id}"
+        )
     return model
 
 

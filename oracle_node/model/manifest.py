@@ -98,7 +98,12 @@ def manifest_of(model: Model, offsets: list[int]) -> Manifest:
     """The manifest of a model whose weights start at the offsets."""
     tape = model.tape
     weights = [
-        {"dtype": DType.of(w).name.lower(), "shape": list(w.shape), "offset": offset, "root": "0x" + root.hex()}
+        {
+            "dtype": DType.of(w).name.lower(),
+            "shape": list(w.shape),
+            "offset": offset,
+            "root": "0x" + root.hex(),
+        }
         for w, offset, root in zip(tape.weights, offsets, model.weight_roots, strict=True)
     ]
     sources = [
@@ -115,7 +120,9 @@ def manifest_of(model: Model, offsets: list[int]) -> Manifest:
             "witness": tape.witness,
             "ok": tape.ok,
             "sources": sources,
-            "inequalities": [{"coefficients": list(r.coefficients), "bound": r.bound} for r in tape.inequalities],
+            "inequalities": [
+                {"coefficients": list(r.coefficients), "bound": r.bound} for r in tape.inequalities
+            ],
             "derived": [{"source": d.source, "divisor": d.divisor} for d in tape.derived],
             "step_bound": tape.step_bound,
             "weights": weights,

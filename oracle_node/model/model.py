@@ -60,7 +60,8 @@ class Model:
     def reads_claim(self) -> bool:
         """Whether any instruction reads the claim; if none does, one run is the answer."""
         return any(
-            i.opcode is Opcode.INPUT and i.operands[0].ref != SourceKind.REQUEST for i in self.tape.instructions
+            i.opcode is Opcode.INPUT and i.operands[0].ref != SourceKind.REQUEST
+            for i in self.tape.instructions
         )
 
     def source(self, kind: SourceKind, data: bytes) -> np.ndarray:
@@ -68,10 +69,14 @@ class Model:
         dtype = self.tape.sources[kind].dtype
         if len(data) % dtype.width:
             names = kind.name.lower(), dtype.name.lower()
-            raise RequestRefusedError(f"the {names[0]}'s {len(data)} bytes are no whole number of {names[1]} elements")
+            raise RequestRefusedError(
+                f"the {names[0]}'s {len(data)} bytes are no whole number of {names[1]} elements"
+            )
         return np.frombuffer(data, dtype.numpy)
 
-    def sources(self, request: bytes, output: bytes, witness: bytes = b"") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def sources(
+        self, request: bytes, output: bytes, witness: bytes = b""
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What executors and traces run on: the request and a claim, (n,) each."""
         return (
             self.source(SourceKind.REQUEST, request),
@@ -89,7 +94,7 @@ class Model:
     def describe(self) -> dict[str, Any]:
         """Facts for `model inspect`, as JSON values."""
         tape, commitment = self.tape, self.commitment
-        largest = Region(tape.sources, tape.inequalities, tape.derived).largest
+        region = Region(tape.sources, tape.inequalities, tape.derived)
         return {
             "name": self.card.name,
             "description": self.card.description,
@@ -101,7 +106,9 @@ class Model:
             "weights_bytes": sum(weight.nbytes for weight in tape.weights),
             "instructions": commitment.instruction_count,
             "ops": dict(sorted(Counter(i.opcode.name for i in tape.instructions).items())),
-            "max_step_bytes": max(step_bytes(i, largest, commitment.instruction_count) for i in tape.instructions),
+            "max_step_bytes": max(
+                step_bytes(i, region, commitment.instruction_count) for i in tape.instructions
+            ),
             "step_bound": tape.step_bound,
             "trace_work": commitment.trace_work,
             "trace_seconds": commitment.trace_seconds,

@@ -63,7 +63,9 @@ def solve(model: Model, executor: Executor, request: bytes, draft: Draft | None 
             claim, settled = _longer_claim(model, source, answer, draft), len(answer.witness)
             continue
         if agreed < settled:
-            raise ModelError(f"claim element {agreed} does not settle: the tape is not causal, or the draft changed it")
+            raise ModelError(
+                f"claim element {agreed} does not settle: the tape is not causal, or the draft changed it"
+            )
         settled = agreed + 1
         in_witness = agreed < len(answer.witness)
         claim = draft.propose(source, answer.witness[:settled]) if draft and in_witness else answer
@@ -75,7 +77,9 @@ def _first_claim(model: Model, source: np.ndarray, draft: Draft | None) -> Claim
     _, output, witness = model.tape.sources
     if draft is not None:
         return draft.propose(source, np.zeros(0, witness.dtype.numpy))
-    return Claim(np.zeros(output.min_elements, output.dtype.numpy), np.zeros(witness.min_elements, witness.dtype.numpy))
+    return Claim(
+        np.zeros(output.min_elements, output.dtype.numpy), np.zeros(witness.min_elements, witness.dtype.numpy)
+    )
 
 
 def _longer_claim(model: Model, source: np.ndarray, claim: Claim, draft: Draft | None) -> Claim:

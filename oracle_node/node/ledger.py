@@ -96,12 +96,16 @@ class Ledger:
     async def _claims(self, request_id: RequestId) -> dict[ClaimId, ClaimFacts]:
         opened = self._store.events(*_OPENED, request_id=request_id)
         ids = dict.fromkeys(ClaimId(event.claim_id) for event in opened if event.claim_id)
-        return {claim_id: await self._claim(claim_id) for claim_id in ids}
+        facts = [await self._claim(claim_id) for claim_id in ids]
+        return {claim.claim_id: claim for claim in facts if claim is not None}
 
-    async def _claim(self, claim_id: ClaimId) -> ClaimFacts:
+    async def _claim(self, claim_id: ClaimId) -> ClaimFacts | None:
+        """The claim; None where it was revealed after the last block whose events are stored: the next step has it."""
         view = await self._client.claim(claim_id)
         answers = self._events("ClaimProposed", claim_id=claim_id)
         answer = next((e for e in answers if isinstance(e, ClaimProposed)), None)
+        if answer is None and view.status is ClaimStatus.PROPOSED:
+            return None
         return ClaimFacts(
             claim_id,
             view,

@@ -11,7 +11,7 @@ from oracle_node.chain.types import ClaimId
 from oracle_node.cli.sources import import_digits
 from oracle_node.demo.refutation import invent_lie, keep_lying
 from oracle_node.demo.stage import ROLES, Stage, open_stage
-from oracle_node.executors import make_executor
+from oracle_node.executors.choice import make_executor
 from oracle_node.model.directory import save_model
 from oracle_node.model.model import Model
 from oracle_node.model.solver import Answer, solve

@@ -26,7 +26,9 @@ def plain_root(leaves: list[bytes]) -> bytes:
     return level[0]
 
 
-@pytest.mark.parametrize(("count", "levels"), [(0, 0), (1, 0), (2, 1), (3, 2), (5, 3), (2**20, 20), (2**20 + 1, 21)])
+@pytest.mark.parametrize(
+    ("count", "levels"), [(0, 0), (1, 0), (2, 1), (3, 2), (5, 3), (2**20, 20), (2**20 + 1, 21)]
+)
 def test_depth__of_a_leaf_count__is_the_rounded_up_logarithm(count: int, levels: int) -> None:
     assert depth(count) == levels
 
@@ -53,7 +55,9 @@ def test_node__outside_the_tree__is_refused(place: tuple[int, int]) -> None:
 
 
 @given(st.integers(1, 40), st.data())
-def test_path__of_any_leaf__folds_to_the_root_only_from_its_own_position(count: int, data: st.DataObject) -> None:
+def test_path__of_any_leaf__folds_to_the_root_only_from_its_own_position(
+    count: int, data: st.DataObject
+) -> None:
     tree, position = MerkleTree.of(hashes(count)), data.draw(st.integers(0, count - 1))
     siblings = tree.path(position)
     assert fold_path(tree.node(0, position), position, siblings) == tree.root

@@ -73,7 +73,9 @@ def test_leaf_trees__on_one_core__hash_at_six_tenths_of_bare_hashlib() -> None:
     assert min(b for b, _ in rounds) / min(t for _, t in rounds) >= 0.6
 
 
-@pytest.mark.parametrize("length", [LARGE_BYTES, LARGE_BYTES + 1, LARGE_BYTES + SEGMENT_BYTES // 2, 70 * SEGMENT_BYTES])
+@pytest.mark.parametrize(
+    "length", [LARGE_BYTES, LARGE_BYTES + 1, LARGE_BYTES + SEGMENT_BYTES // 2, 70 * SEGMENT_BYTES]
+)
 def test_tensor_root__of_a_large_tensor__equals_the_tree_on_any_number_of_cores(length: int) -> None:
     data = np.resize(np.arange(251, dtype=np.uint8), length)
     expected = TensorTree(data).root

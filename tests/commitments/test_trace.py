@@ -19,7 +19,9 @@ class Recorded:
     def __init__(self, order: Sequence[int]) -> None:
         self.order = order
 
-    def run(self, symbols: Symbols, sources: Sequence[np.ndarray], wanted: Collection[int]) -> dict[int, np.ndarray]:
+    def run(
+        self, symbols: Symbols, sources: Sequence[np.ndarray], wanted: Collection[int]
+    ) -> dict[int, np.ndarray]:
         return {index: TENSORS[index] for index in wanted}
 
     def stream(self, symbols: Symbols, sources: Sequence[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:

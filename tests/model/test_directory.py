@@ -67,7 +67,9 @@ def test_load_model__with_any_bit_of_tape_or_weights_flipped__is_one_line_of_err
         path = saved / name
         good = path.read_bytes()
         for position in range(len(good)):
-            path.write_bytes(good[:position] + bytes([good[position] ^ 1 << position % 8]) + good[position + 1 :])
+            path.write_bytes(
+                good[:position] + bytes([good[position] ^ 1 << position % 8]) + good[position + 1 :]
+            )
             with pytest.raises(ModelError) as caught:
                 load_model(saved)
             assert "\n" not in str(caught.value)
@@ -75,7 +77,9 @@ def test_load_model__with_any_bit_of_tape_or_weights_flipped__is_one_line_of_err
 
 
 @pytest.mark.parametrize("name", ["model.json", "tape.bin", "weights.bin"])
-@pytest.mark.parametrize("change", [lambda b: b[:-1], lambda b: b[:2], lambda b: b"", lambda b: b + b"\x01", None])
+@pytest.mark.parametrize(
+    "change", [lambda b: b[:-1], lambda b: b[:2], lambda b: b"", lambda b: b + b"\x01", None]
+)
 def test_load_model__with_a_file_cut_grown_or_gone__is_refused(
     saved: Path, name: str, change: Callable[[bytes], bytes] | None
 ) -> None:
@@ -107,7 +111,9 @@ def test_load_model__with_a_file_cut_grown_or_gone__is_refused(
         ("extra", 1, "extra"),
     ],
 )
-def test_load_model__with_a_field_changed__names_it(saved: Path, key: str, value: object, message: str) -> None:
+def test_load_model__with_a_field_changed__names_it(
+    saved: Path, key: str, value: object, message: str
+) -> None:
     manifest = json.loads((saved / "model.json").read_text())
     manifest[key] = value
     (saved / "model.json").write_text(json.dumps(manifest))
@@ -124,7 +130,16 @@ def test_load_model__of_a_model_without_weights__works(tmp_path: Path) -> None:
 
 def test_describe__of_a_model__has_the_keys_of_model_inspect(model: Model) -> None:
     facts = model.describe()
-    keys = {"model_id", "tape_root", "weights_root", "instructions", "ops", "max_step_bytes", "inputs", "answer"}
+    keys = {
+        "model_id",
+        "tape_root",
+        "weights_root",
+        "instructions",
+        "ops",
+        "max_step_bytes",
+        "inputs",
+        "answer",
+    }
     assert keys <= set(facts)
     assert sum(facts["ops"].values()) == facts["instructions"] == len(model.tape.instructions)
     assert facts["answer"]["labels"] == ["α", "b"] and facts["answer"]["dtype"] == "i32"

@@ -25,7 +25,9 @@ class Reference:
     def __init__(self, tape: Tape) -> None:
         self.tape, self.runs = tape, 0
 
-    def run(self, symbols: Symbols, sources: Sequence[np.ndarray], wanted: Collection[int]) -> dict[int, np.ndarray]:
+    def run(
+        self, symbols: Symbols, sources: Sequence[np.ndarray], wanted: Collection[int]
+    ) -> dict[int, np.ndarray]:
         self.runs += 1
         return {i: tensor for i, tensor in self.stream(symbols, sources) if i in wanted}
 
@@ -114,7 +116,9 @@ def test_solve__of_an_answer_as_long_as_its_request__finds_the_length() -> None:
 
 
 @pytest.mark.parametrize(("wrong", "passes"), [((), 1), ((3,), 2), ((0, 1, 2, 3, 4, 5, 6), 8), ((6,), 2)])
-def test_solve__of_a_language_model__is_canonical_whatever_the_draft(wrong: tuple[int, ...], passes: int) -> None:
+def test_solve__of_a_language_model__is_canonical_whatever_the_draft(
+    wrong: tuple[int, ...], passes: int
+) -> None:
     model = language_model()
     answer = solve(model, Reference(model.tape), bytes([6]), Guesses(wrong))
     assert list(answer.witness) == [4, 3, 1, 5, 2, 7, 0]
