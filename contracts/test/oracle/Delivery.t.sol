@@ -85,7 +85,7 @@ contract Mean is IOracleConsumer {
         if (mood == Mood.REVERT) revert("no");
         if (mood == Mood.RETURN_BOMB) {
             assembly {
-                revert(0, 190000)
+                revert(0, 150000)
             }
         }
         if (mood == Mood.REENTER) IRequests(msg.sender).deliver(delivery.requestId, output, data);
