@@ -46,6 +46,8 @@ interface IRequests {
     error WrongBytes(bytes32 given, bytes32 required);
     /// @notice The transaction carries too little gas for the callback's limit.
     error GasTooLow(uint256 gasLeft, uint256 required);
+    /// @notice No transaction could ever carry the gas that the callback asks for.
+    error CallbackGasTooHigh(uint256 gasLimit, uint256 cap);
     /// @notice No provisional answer may be delivered, or none is there to retract.
     error NotProvisional(bytes32 requestId);
 

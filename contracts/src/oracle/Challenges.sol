@@ -21,9 +21,10 @@ abstract contract Challenges is Delivery {
     using ChallengeState for Challenge;
     using ChallengeState for StoredChallenge;
 
-    /// @dev Gas that moves are paid for; below what they cost, so that nobody moves for the money.
-    uint256 private constant OPEN_GAS = 50_000;
-    uint256 internal constant PICK_GAS = 40_000;
+    /// @dev Gas that moves are paid for. INVARIANT: below what one more of them costs in a batch of many, so that nobody
+    /// moves for the money: a caught liar could otherwise draw its own bond's burned half through challenges of its own.
+    uint256 private constant OPEN_GAS = 25_000;
+    uint256 internal constant PICK_GAS = 15_000;
     uint256 private constant TRACE_GAS = 75_000;
     uint256 private constant REVEAL_GAS = 65_000;
     uint256 private constant CHUNK_GAS = 70_000;
@@ -282,9 +283,10 @@ abstract contract Challenges is Delivery {
         return tx.gasprice < cap ? tx.gasprice : cap;
     }
 
-    /// @dev Metered when the move is made, since who could choose the time could wait for dear gas.
+    /// @dev Metered when the move is made, since who could choose the time could wait for dear gas; at the base fee, which
+    /// nobody can pay to himself.
     function _costGwei(uint256 gasUsed) internal view returns (uint256 cost) {
-        cost = gasUsed * _gasPrice() / 1 gwei;
+        cost = gasUsed * block.basefee / 1 gwei;
         if (cost > MAX_COST) cost = MAX_COST;
     }
 }

@@ -12,6 +12,9 @@ abstract contract Requests is Models {
     /// @dev Nonces of `requestCallback`, kept apart from those that requesters choose.
     uint256 private constant AUTOMATIC_NONCE = 1 << 255;
 
+    /// @dev Well under the 2^24 gas of one transaction (EIP-7825), so that every answer can be delivered.
+    uint256 private constant MAX_CALLBACK_GAS = 10_000_000;
+
     struct Request {
         // Word 0
         address requester;
@@ -63,8 +66,7 @@ abstract contract Requests is Models {
     ) external payable returns (uint256) {
         RequestOptions memory options;
         options.callback = callbackContract;
-        options.gasLimit = uint32(gasLimit);
-        require(options.gasLimit == gasLimit, GasTooLow(gasleft(), gasLimit));
+        options.gasLimit = gasLimit > type(uint32).max ? type(uint32).max : uint32(gasLimit);
         options.nonce = AUTOMATIC_NONCE | _automaticNonces[msg.sender]++;
         options.callbackData = callbackData;
         return uint256(_request(bytes32(modelId), input, options, true));
@@ -162,6 +164,7 @@ abstract contract Requests is Models {
         if (options.deadline == 0) options.deadline = uint40(block.timestamp + REQUEST_LIFETIME);
         require(options.deadline >= block.timestamp, DeadlinePassed(block.timestamp, options.deadline));
         if (options.callback == address(0)) options.gasLimit = 0;
+        require(options.gasLimit <= MAX_CALLBACK_GAS, CallbackGasTooHigh(options.gasLimit, MAX_CALLBACK_GAS));
     }
 
     function _requireRequestIn(bytes32 requestId, RequestStatus status, RequestStatus required)

@@ -321,8 +321,8 @@ contract MoneyTest is OracleTest {
         ChallengeKey memory key = challenge(claimId, watcher, 0);
         ChallengeKey memory beside = challenge(claimId, other, 0);
         uint256 cost = oracle.getChallenge(beside).challengerCost;
-        // INVARIANT: paid at no more than twice the base fee, though the sender paid ten times as much.
-        assertEq(cost, 50_000 * 20 gwei, "metered gas, at the cap");
+        // INVARIANT: paid at the base fee, though the sender paid ten times as much.
+        assertEq(cost, 25_000 * 10 gwei, "metered gas, at the base fee");
         vm.expectRevert(abi.encodeWithSelector(IGame.ClaimUndecided.selector, claimId));
         oracle.close(beside);
         refute(key, theirs, truth());
@@ -335,6 +335,18 @@ contract MoneyTest is OracleTest {
         assertEq(oracle.burned(), CLAIM_BOND / 2 - cost, "the rest is burned");
         expectRevertOf(IGame.ChallengeNotActive.selector);
         oracle.close(beside);
+    }
+
+    function test_open__one_more_in_a_batch__costs_more_gas_than_a_void_challenge_is_paid_for() external {
+        bytes32 claimId = claim(ask(), liar, lie(1, 0));
+        challenge(claimId, watcher, 0);
+        vm.deal(watcher, 1 ether);
+        vm.startPrank(watcher);
+        oracle.deposit{value: 0.9 ether}(watcher);
+        uint256 before = gasleft();
+        oracle.open(claimId, 1);
+        assertGe(before - gasleft(), 25_000, "everything warm, no transaction of its own");
+        vm.stopPrank();
     }
 
     function test_refute__alone__other_half_burned_at_once() external {

@@ -123,6 +123,19 @@ contract RequestsTest is OracleTest {
     }
 
     /// @dev The chain's tensor roots equal the plain ones, for every number of chunks up to nine.
+    function test_request__callback_gas_that_no_transaction_carries__refused() external {
+        RequestOptions memory options;
+        options.callback = other;
+        options.gasLimit = 10_000_001;
+        vm.deal(alice, 10 ether);
+        vm.prank(alice);
+        expectRevertOf(IRequests.CallbackGasTooHigh.selector);
+        oracle.request{value: 1 ether}(direct, input, options);
+        vm.prank(alice);
+        expectRevertOf(IRequests.CallbackGasTooHigh.selector);
+        oracle.requestCallback{value: 1 ether}(uint256(direct), input, other, type(uint64).max, "");
+    }
+
     function test_request__inputs_of_any_size__root_as_specified() external {
         uint256[13] memory sizes =
             [uint256(1), 2, 1023, 1024, 1025, 2048, 2049, 3072, 4097, 5000, 7168, 8192, 8193];
