@@ -28,6 +28,7 @@ COMMANDS = {
     "demo": Lazy("demo", "demo", "An embedded chain, an honest answer delivered, a lie refuted."),
     "model": Lazy("model", "model", "Import, inspect, run, check and register models."),
     "chain": Lazy("chain", "chain", "A development chain; deploy the contracts."),
+    "key": Lazy("key", "key", "Make and read encrypted key files."),
     "run": Lazy("node", "run", "Run the node: answer, watch, challenge."),
     "request": Lazy("request", "request", "Ask a model on chain."),
     "dispute": Lazy("dispute", "dispute", "List, audit, open and play disputes."),

@@ -48,6 +48,13 @@ class Finalize:
 
 
 @dataclass(frozen=True)
+class Forfeit:
+    """End a claim of somebody else that was not revealed in time and holds up our fee."""
+
+    claim_id: ClaimId
+
+
+@dataclass(frozen=True)
 class Deliver:
     """Call the consumer with the final answer."""
 
@@ -103,7 +110,7 @@ class Challenge:
     claim_id: ClaimId
 
 
-Transaction = Claim | RevealClaim | Finalize | Deliver | DeliverEarly | Retract | Close | Withdraw
+Transaction = Claim | RevealClaim | Finalize | Forfeit | Deliver | DeliverEarly | Retract | Close | Withdraw
 Duty = Transaction | Solve | Judge | Defend | Challenge
 
 
@@ -150,11 +157,18 @@ def settling(snapshot: Snapshot, memory: Memory, money: MoneyConfig) -> list[Dut
     """Finalize our claims, settle what is left of their disputes, deliver our answers, take the money out."""
     duties: list[Duty] = []
     for claim in snapshot.claims.values():
-        if claim.view.claimant != snapshot.me:
+        is_ours = claim.view.claimant == snapshot.me
+        if not is_ours and not _holds_up_our_fee(claim, snapshot):
             continue
         if claim.view.status is ClaimStatus.PROPOSED and 0 < claim.final_at <= snapshot.now:
             duties.append(Finalize(claim.claim_id))
-        if claim.view.status.is_decided:
+        if (
+            claim.view.status is ClaimStatus.COMMITTED
+            and snapshot.now > claim.view.window_end
+            and not is_ours
+        ):
+            duties.append(Forfeit(claim.claim_id))
+        if is_ours and claim.view.status.is_decided:
             duties += [Close(challenge.key) for challenge in claim.challenges if challenge.is_active]
     for request in snapshot.requests.values():
         answer = snapshot.claims.get(request.view.answer)
@@ -164,6 +178,17 @@ def settling(snapshot: Snapshot, memory: Memory, money: MoneyConfig) -> list[Dut
     if money.withdraw_above_wei and snapshot.balance_wei > money.withdraw_above_wei:
         duties.append(Withdraw(snapshot.me))
     return duties
+
+
+def _holds_up_our_fee(claim: ClaimFacts, snapshot: Snapshot) -> bool:
+    """The fee waits until no claim stands. Before there is an answer, others' claims may become it: left alone."""
+    request = snapshot.requests.get(claim.view.request_id)
+    if request is None or request.view.status is not RequestStatus.ANSWERED or request.view.fee_paid:
+        return False
+    return any(
+        c.view.claimant == snapshot.me and c.view.status is ClaimStatus.FINALIZED
+        for c in snapshot.claims_of(request.request_id)
+    )
 
 
 def _is_deliverable(request: RequestFacts) -> bool:

@@ -26,6 +26,7 @@ from oracle_node.node.duties import (
     DeliverEarly,
     Duty,
     Finalize,
+    Forfeit,
     Judge,
     Retract,
     RevealClaim,
@@ -108,6 +109,8 @@ class Effects:
                 return calls.reveal_claim(claim_id, answer.salt, answer.output, answer.witness)
             case Finalize(claim_id):
                 return calls.finalize(claim_id)
+            case Forfeit(claim_id):
+                return calls.forfeit(claim_id)
             case Deliver(request_id):
                 request = snapshot.requests[request_id]
                 return calls.deliver(

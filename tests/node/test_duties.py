@@ -197,3 +197,25 @@ def test_challenging__our_open_challenge__played_after_a_restart_without_a_verdi
     ]
     over = challenged(claim(OTHER), ME, ChallengeStatus.WON)
     assert duties.challenging(snapshot(request(), over, now=NOW + 40), WRONG, MONEY) == []
+
+
+def test_settling__others_claims_that_hold_up_our_fee__are_forfeited_or_finalized() -> None:
+    answered = request(status=RequestStatus.ANSWERED)
+    ours = claim(ME, ClaimStatus.FINALIZED)
+    hidden = replace(claim(OTHER, ClaimStatus.COMMITTED), claim_id=ClaimId(b"h" * 32))
+    standing = replace(claim(OTHER), claim_id=ClaimId(b"s" * 32))
+    seen = snapshot(answered, ours, hidden, standing, now=NOW + 21)
+    wanted = [duties.Forfeit(hidden.claim_id), duties.Finalize(standing.claim_id)]
+    assert duties.settling(seen, Memory(), MONEY) == wanted
+    in_time = replace(seen, head=Head(9, bytes(32), NOW + 19))
+    assert duties.settling(in_time, Memory(), MONEY) == []
+
+
+def test_settling__others_claims_without_our_answer_or_with_the_fee_paid__are_left_alone() -> None:
+    hidden = replace(claim(OTHER, ClaimStatus.COMMITTED), claim_id=ClaimId(b"h" * 32))
+    standing = replace(claim(OTHER), claim_id=ClaimId(b"s" * 32))
+    for facts in (request(), request(status=RequestStatus.ANSWERED, fee_paid=True)):
+        seen = snapshot(facts, claim(ME, ClaimStatus.FINALIZED), hidden, standing, now=NOW + 21)
+        assert duties.settling(seen, Memory(), MONEY) == []
+    lonely = snapshot(request(status=RequestStatus.ANSWERED), hidden, standing, now=NOW + 21)
+    assert duties.settling(lonely, Memory(), MONEY) == []
