@@ -4,6 +4,7 @@ from typing import TypeVar
 
 from oracle_node.chain.client import OracleClient
 from oracle_node.chain.events import ClaimCommitted, ClaimProposed, Event, Listed, Requested
+from oracle_node.chain.revert import RevertError
 from oracle_node.chain.terms import listed_model
 from oracle_node.chain.transactions import Receipt, Sender
 from oracle_node.chain.types import (
@@ -15,7 +16,7 @@ from oracle_node.chain.types import (
 )
 from oracle_node.commitments.model import ModelCommitment
 from oracle_node.commitments.tensor import tensor_root
-from oracle_node.errors import ProtocolError
+from oracle_node.errors import ConfigError, ProtocolError
 
 E = TypeVar("E", bound=Event)
 
@@ -26,6 +27,24 @@ async def list_model(
     """Offer a model under terms; RevertError AlreadyListed where it is."""
     receipt = await sender.send(client.calls.list_model(listed_model(commitment), policy))
     return (await event_in(client, receipt, Listed)).listing_id
+
+
+async def find_listing(client: OracleClient, identifier: bytes) -> ListingId:
+    """The listing of that id, or the only one of the model of that id; ConfigError where there is none, or a choice."""
+    try:
+        await client.listing(ListingId(identifier))
+        return ListingId(identifier)
+    except RevertError as error:
+        if error.name != "UnknownListing":
+            raise
+    listed = [entry.event for entry in await client.past_events(["Listed"])]
+    found = [e.listing_id for e in listed if isinstance(e, Listed) and e.model_id == identifier]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise ConfigError(f"this oracle lists neither terms nor a model of id 0x{identifier.hex()}")
+    choices = ", ".join(f"0x{listing_id.hex()}" for listing_id in found)
+    raise ConfigError(f"model 0x{identifier.hex()} is listed under several terms, choose one: {choices}")
 
 
 async def ask(

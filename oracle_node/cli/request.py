@@ -6,9 +6,10 @@ from typing import Any
 
 import click
 
+from oracle_node.chain.actions import find_listing
 from oracle_node.chain.client import OracleClient
 from oracle_node.chain.events import ClaimProposed
-from oracle_node.chain.types import ClaimStatus, ListingId, RequestId, RequestOptions, RequestStatus
+from oracle_node.chain.types import ClaimStatus, RequestId, RequestOptions, RequestStatus
 from oracle_node.cli.answers import present_answer
 from oracle_node.cli.inputs import read_request
 from oracle_node.cli.options import ether, existing_file, image_max_option, model_directory, parse_hash
@@ -61,13 +62,16 @@ def request(
     dry_run: bool,
     out: Output,
 ) -> None:
-    """Ask a model on chain. MODEL_ID is a listing id, as `model register` prints it."""
-    listing_id = ListingId(parse_hash(model_id, "listing id"))
+    """Ask a model on chain.
+
+    MODEL_ID is a model's id where it is listed once, or a listing id, as `model register` prints both.
+    """
+    identifier = parse_hash(model_id, "model or listing id")
     model = load_model(directory) if directory else None
     data = read_request(input_file, model, image_max) if model else _raw(input_file)
     options = RequestOptions(fee=fee, nonce=nonce)
     out.result(
-        asyncio.run(_request(session, listing_id, data, options, model, wait and not dry_run, dry_run, out))
+        asyncio.run(_request(session, identifier, data, options, model, wait and not dry_run, dry_run, out))
     )
 
 
@@ -79,7 +83,7 @@ def _raw(path: Path) -> bytes:
 
 async def _request(
     session: Session,
-    listing_id: ListingId,
+    identifier: bytes,
     data: bytes,
     options: RequestOptions,
     model: Model | None,
@@ -89,6 +93,7 @@ async def _request(
 ) -> dict[str, Any]:
     async with session.client() as client:
         sender = client.sender(session.account(client.chain_id))
+        listing_id = await find_listing(client, identifier)
         listing = await client.listing(listing_id)
         if model is not None and listing.model_id != model.model_id:
             raise ConfigError(

@@ -117,8 +117,28 @@ def test_request__unknown_listing__is_a_named_refusal(oracle: Cli, scene: Scene)
         *scene.chain,
         *scene.key("user"),
     )
-    assert ran.code == 1
-    assert "UnknownListing" in ran.err
+    assert (ran.code, ran.err.count("\n")) == (1, 1)
+    assert "neither terms nor a model of id 0x2222" in ran.err
+
+
+def test_request__the_models_own_id__finds_its_only_listing_and_refuses_to_choose(
+    oracle: Cli, scene: Scene
+) -> None:
+    arguments = (
+        _hex(scene.stage.model.model_id),
+        "--input",
+        SAMPLE,
+        "--model",
+        scene.directory,
+        "--nonce",
+        8,
+    )
+    asked = oracle("request", *arguments, *scene.chain, *scene.key("user"), "--dry-run").json
+    assert asked["listing_id"] == _hex(scene.stage.listing_id)
+    terms = ("--window", 91, "--claim-bond", "0.5", "--min-fee", "0.001")
+    second = oracle("model", "register", scene.directory, *scene.chain, *scene.key("user"), *terms).json
+    refused = oracle("request", *arguments, *scene.chain, *scene.key("user"), "--dry-run")
+    assert refused.code == 1 and second["listing_id"] in refused.err
 
 
 def test_request__raw_bytes_of_the_wrong_length__are_a_named_refusal(
