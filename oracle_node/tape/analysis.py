@@ -14,7 +14,9 @@ import numpy as np
 from oracle_node.errors import AdmissionError
 from oracle_node.tape import interval as iv
 from oracle_node.tape.affine import Affine
+from oracle_node.tape.causality import PRODUCT, Causality
 from oracle_node.tape.encoding import EncodingError
+from oracle_node.tape.fixpoint import require_one_answer
 from oracle_node.tape.instruction import (
     Clamp,
     Instruction,
@@ -27,9 +29,9 @@ from oracle_node.tape.instruction import (
     Tape,
 )
 from oracle_node.tape.interval import Interval, RangeError
-from oracle_node.tape.limits import affines, require_decodable
+from oracle_node.tape.limits import require_decodable
 from oracle_node.tape.region import Polynomial, Region, count
-from oracle_node.tape.scalar import Op, Program, ScalarOp
+from oracle_node.tape.scalar import Program
 from oracle_node.tape.step import STEP_GAS, step_bytes, step_gas
 from oracle_node.tape.types import Array, DType, SourceKind
 
@@ -43,6 +45,7 @@ class Analysis:
         self.step_bound = step_bound
         self.instructions: list[Instruction] = []
         self.results: list[Interval] = []
+        self.causality = Causality(region, weights)
         self._registers: dict[int, tuple[Interval, ...]] = {}
         self._weight_intervals: dict[int, Interval] = {}
 
@@ -64,6 +67,8 @@ class Analysis:
         except (RangeError, EncodingError) as error:
             label = f" of {name}" if name else ""
             raise AdmissionError(f"instruction {index} ({instruction.opcode.name}{label}): {error}") from None
+        registers = self._registers.get(index, (*self._operands(instruction), result))
+        self.causality.add(instruction, registers)
         self.instructions.append(instruction)
         self.results.append(result)
         return result
@@ -129,6 +134,8 @@ class Analysis:
             raise RangeError(f"a view of operand {operand.ref} may leave its tensor")
 
     def _operands(self, instruction: Instruction) -> list[Interval]:
+        if instruction.opcode in (Opcode.INPUT, Opcode.CONST):
+            return []
         return [self.results[operand.ref] for operand in instruction.operands]
 
     def _input(self, instruction: Instruction) -> Interval:
@@ -172,7 +179,7 @@ class Analysis:
             bound = self._constant_product(instruction, instruction.operands[constant], other)
             if bound is not None:
                 return bound
-        product = iv.run_program(_PRODUCT, (a, b))[-1]
+        product = iv.run_program(PRODUCT, (a, b))[-1]
         return _sum(product, self._reduce_size(instruction))
 
     def _constant_product(
@@ -205,8 +212,6 @@ class Analysis:
             first = first.union(other)
         return first
 
-
-_PRODUCT = Program((ScalarOp(Op.IMUL, (0, 1)),))
 
 _RESULTS: dict[Opcode, Callable[[Analysis, Instruction], Interval]] = {
     Opcode.INPUT: Analysis._input,
@@ -253,45 +258,16 @@ def analyse(tape: Tape) -> Analysis:
     analysis = Analysis(region, tape.weights, tape.step_bound)
     for index, instruction in enumerate(tape.instructions):
         analysis.admit(instruction, tape.names[index] if index < len(tape.names) else "")
-    _require_answer(tape, region)
+    _require_answer(tape)
+    require_one_answer(tape, analysis.causality)
     return analysis
 
 
-def _require_answer(tape: Tape, region: Region) -> None:
-    """Output, witness and ok exist, ok is one u8, and the fixpoint is unique: the answer needs no claim."""
+def _require_answer(tape: Tape) -> None:
+    """Output, witness and ok exist, and ok is one u8."""
     answers = [tape.output] + ([tape.witness] if tape.witness is not None else [])
     if max(*answers, tape.ok) >= len(tape.instructions):
         raise AdmissionError("the tape names an output, witness or ok that it does not compute")
     ok = tape.instructions[tape.ok]
     if ok.dtype is not DType.U8 or count(ok.shape) != Polynomial.of(1):
         raise AdmissionError("ok must be a single u8")
-    free = _claimed_symbols(region)
-    for answer in answers:
-        for index in _cone(tape, answer):
-            instruction = tape.instructions[index]
-            reads = instruction.opcode is Opcode.INPUT and instruction.operands[0].ref != SourceKind.REQUEST
-            measures = any(symbol in free for affine in affines(instruction) for symbol, _ in affine.terms)
-            if reads or measures:
-                what = "the claim" if reads else "the claim's length"
-                raise AdmissionError(
-                    f"the answer {answer} reads {what} at instruction {index}: it may have several fixpoints"
-                )
-
-
-def _claimed_symbols(region: Region) -> set[int]:
-    """The symbols that a claimant may choose: the claim's lengths, and what is derived from them, where not fixed."""
-    sources = [0, 1, 2, *(derived.source for derived in region.derived)]
-    return {s for s, source in enumerate(sources) if source != 0 and region.low[s] != region.high[s]}
-
-
-def _cone(tape: Tape, index: int) -> set[int]:
-    """The instructions that tensor `index` depends on."""
-    seen, todo = set(), [index]
-    while todo:
-        current = todo.pop()
-        if current not in seen:
-            seen.add(current)
-            instruction = tape.instructions[current]
-            if instruction.opcode not in (Opcode.INPUT, Opcode.CONST):
-                todo += [operand.ref for operand in instruction.operands]
-    return seen

@@ -3,7 +3,7 @@
 Equal instructions are written once. Views are free; see `view`. Blocks made of several instructions are in `blocks`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -50,7 +50,10 @@ class TapeBuilder:
         inequalities: Sequence[Inequality] = (),
         derived: Sequence[DerivedSymbol] = (),
         step_bound: int = DEFAULT_STEP_BOUND,
+        keep: Callable[[Array], Array] | None = None,
     ) -> None:
+        """`keep` may put a weight elsewhere (a mapped file) as it is added; it returns the same data."""
+        self._keep = keep
         self.sources = (request, output or Source(), witness or Source())
         self.inequalities, self.derived, self.step_bound = tuple(inequalities), tuple(derived), step_bound
         self._weights: list[Array] = []
@@ -95,7 +98,7 @@ class TapeBuilder:
         key = (dtype, shape, array.tobytes()) if array.size <= 1 << 16 else None
         if key is not None and key in self._constants:
             return self._constants[key]
-        self._weights.append(array)
+        self._weights.append(array if self._keep is None else self._keep(array))
         target = as_shape(shape)
         view = View.whole(len(self._weights) - 1, dtype, target).operand(target)
         result = self._emit(Opcode.CONST, dtype, target, (view,))
@@ -174,6 +177,15 @@ class TapeBuilder:
         table_operand = Operand(table.ref, table.dtype, table.tensor_shape, table.offset, strides)
         tail = Rows(table.strides[0], table.shape[0])
         return self._emit(Opcode.GATHER, table.dtype, axes, (index_operand, table_operand), tail=tail)
+
+    def take(self, index: View, table: View) -> View:
+        """For every position of `index` (…) that element of the last axis of `table` (…, n)."""
+        operands = (
+            index.operand(index.shape),
+            Operand(table.ref, table.dtype, table.tensor_shape, table.offset, table.strides[:-1]),
+        )
+        tail = Rows(table.strides[-1], table.shape[-1])
+        return self._emit(Opcode.GATHER, table.dtype, index.shape, operands, tail=tail)
 
     def concat(self, views: Sequence[View], axis: int) -> View:
         """The views one after another along an axis, at most 8 an instruction."""

@@ -4,7 +4,7 @@ Dimensions, strides and offsets are affine in the symbols; element counts and la
 the proofs work on polynomials, bounded monomial by monomial: safe always, exact where the monomials agree in direction.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product as cartesian
 
@@ -79,7 +79,7 @@ class Region:
             high.append(-(-high[d.source] // d.divisor))
         padding = [0] * (SYMBOLS - len(low))
         self.low, self.high = low + padding, high + padding
-        self.sources, self.derived = tuple(sources), tuple(derived)
+        self.sources, self.derived, self.inequalities = tuple(sources), tuple(derived), tuple(inequalities)
 
     @property
     def largest(self) -> Symbols:
@@ -87,13 +87,38 @@ class Region:
         return tuple(self.high)
 
     def bounds(self, value: "Affine | int | Polynomial") -> tuple[int, int]:
-        """Bounds of the value over the region (symbols are never negative)."""
+        """Bounds of the value over the region (no symbol is negative); exact for an affine under one inequality."""
         low = high = 0
+        linear: dict[int, int] = {}
         for monomial, coefficient in Polynomial.of(value).terms:
+            if len(monomial) == 1:
+                linear[monomial[0]] = coefficient
+                continue
             smallest = largest = coefficient
             for symbol in monomial:
                 smallest *= self.low[symbol]
                 largest *= self.high[symbol]
             low += min(smallest, largest)
             high += max(smallest, largest)
-        return low, high
+        negated = {symbol: -coefficient for symbol, coefficient in linear.items()}
+        return low - self._largest(negated), high + self._largest(linear)
+
+    def _largest(self, linear: Mapping[int, int]) -> int:
+        """The most that Σ coefficient · symbol can be, as far as the box and any one inequality tell.
+
+        For every λ ≥ 0 a sum is at most λ·bound plus the largest Σ (coefficient − λ·a)·symbol in the box; the least of
+        these is at a λ where one of the terms vanishes.
+        """
+        best = sum(self._corner(c, s) for s, c in linear.items())
+        for rule in self.inequalities:
+            for symbol, a in enumerate(rule.coefficients):
+                if a == 0 or linear.get(symbol, 0) % a or (factor := linear.get(symbol, 0) // a) <= 0:
+                    continue
+                rest = dict(linear)
+                for s, c in enumerate(rule.coefficients):
+                    rest[s] = rest.get(s, 0) - factor * c
+                best = min(best, factor * rule.bound + sum(self._corner(c, s) for s, c in rest.items()))
+        return best
+
+    def _corner(self, coefficient: int, symbol: int) -> int:
+        return coefficient * (self.high if coefficient > 0 else self.low)[symbol]

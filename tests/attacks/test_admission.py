@@ -90,8 +90,8 @@ def _answer_picked_by_a_derived_length() -> Tape:
         (_too_many_bytes_before_an_empty_axis, "bytes, a tensor has at most"),
         (_stride_that_shrinks_with_the_length, "takes .* bytes"),
         (_chunk_after_every_read, "gas"),
-        (_answer_as_long_as_claimed, "the claim's length"),
-        (_answer_picked_by_a_derived_length, "the claim's length"),
+        (_answer_as_long_as_claimed, "may have any length and ok does not look at it"),
+        (_answer_picked_by_a_derived_length, "depends on the claim itself"),
     ],
 )
 def test_admission__tape_that_the_chain_cannot_judge__is_refused(
