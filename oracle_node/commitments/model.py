@@ -17,10 +17,12 @@ from oracle_node.tape.instruction import (
     DerivedSymbol,
     Inequality,
     Instruction,
+    Opcode,
     Reduction,
     Source,
     Tape,
 )
+from oracle_node.tape.mapped import release
 from oracle_node.tape.region import Region, count
 from oracle_node.tape.scalar import Program
 
@@ -29,6 +31,9 @@ MAX_INEQUALITIES = 4
 MAX_DERIVED = 5
 WORK_PER_SECOND = 20_000_000
 """Elementary operations that the clocks grant a second for (docs/protocol.md §2)."""
+
+_PRODUCTS = 32
+"""Of a matrix product, in the time of one other operation."""
 
 _T = TypeVar("_T")
 _NO_INEQUALITY = Inequality((0, 0, 0), 0)
@@ -104,6 +109,7 @@ def roots_of(weights: Iterable[np.ndarray], progress: Progress | None = None) ->
     roots, done = [], 0
     for weight in weights:
         roots.append(tensor_root(weight))
+        release(weight)
         done += weight.nbytes
         if progress is not None:
             progress(done)
@@ -113,15 +119,20 @@ def roots_of(weights: Iterable[np.ndarray], progress: Progress | None = None) ->
 def trace_work(tape: Tape) -> int:
     """Elementary operations of one trace, and bytes hashed, at most over all admitted lengths.
 
-    Per instruction: elements × reduce coordinates × (1 + scalar operations) + bytes of the result, each product
-    bounded over the region monomial by monomial (`Region.bounds`).
+    Per instruction but CONST, whose roots are known: elements × reduce coordinates × (1 + scalar operations) + bytes of
+    the result, each product bounded over the region (`Region.bounds`). 32 products of a MATMUL count as one operation,
+    rounded up.
     """
     region = Region(tape.sources, tape.inequalities, tape.derived)
     total = 0
     for instruction in tape.instructions:
+        if instruction.opcode is Opcode.CONST:
+            continue
         reads = region.bounds(count((*instruction.shape, *instruction.reduce_shape)))[1]
         elements = region.bounds(count(instruction.shape))[1]
-        total += reads * (1 + _operations(instruction)) + elements * instruction.dtype.width
+        work = reads * (1 + _operations(instruction))
+        total += -(-work // _PRODUCTS) if instruction.opcode is Opcode.MATMUL else work
+        total += elements * instruction.dtype.width
     return total
 
 

@@ -1,9 +1,11 @@
 """Model directories: `model.json`, `tape.bin` (u16 length ‖ instruction, each) and `weights.bin` (memory-mapped)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from math import prod
 from pathlib import Path
+from types import TracebackType
+from typing import Any
 
 import numpy as np
 
@@ -14,30 +16,90 @@ from oracle_node.model.manifest import Manifest, WeightEntry, manifest_of, parse
 from oracle_node.model.model import Card, Model
 from oracle_node.tape.encoding import EncodingError, decode, encode
 from oracle_node.tape.instruction import Instruction, Tape
-from oracle_node.tape.types import DType
+from oracle_node.tape.types import Array, DType
 
 MANIFEST, TAPE, WEIGHTS = "model.json", "tape.bin", "weights.bin"
+TOKENIZER = "tokenizer.gguf"
+"""The vocabulary of a language model, for clients; no part of the model's id."""
 _ALIGNMENT = 64
+_MAPPED_BYTES = 1 << 20
+
+
+class ModelWriter:
+    """Writes a model directory, the manifest last: what was not finished is not a model.
+
+    Weights are written as they are made, in the order in which the tape takes them; what `stream` writes comes back as a
+    view of the mapped file. As a context it takes away what it wrote if the import fails.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        """ModelError where the directory holds anything but a model."""
+        directory.mkdir(parents=True, exist_ok=True)
+        foreign = {path.name for path in directory.iterdir()} - {MANIFEST, TAPE, WEIGHTS, TOKENIZER}
+        if foreign:
+            raise ModelError(
+                f"{directory} is not empty ({min(foreign)}): choose another directory for the model"
+            )
+        self.directory = directory
+        for name in (MANIFEST, TOKENIZER):
+            (directory / name).unlink(missing_ok=True)
+        # a new file: what an earlier model of this directory has mapped stays as it was
+        (directory / WEIGHTS).unlink(missing_ok=True)
+        self._file = (directory / WEIGHTS).open("wb")
+        self._offsets: list[int] = []
+        self._streamed: Array | None = None
+
+    def __enter__(self) -> "ModelWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+        if error is not None:
+            for name in (MANIFEST, TAPE, WEIGHTS, TOKENIZER):
+                (self.directory / name).unlink(missing_ok=True)
+
+    def __call__(self, array: Array) -> Array:
+        """Write the next weight, unless `stream` has just written it."""
+        if array is not self._streamed:
+            self._begin()
+            self._file.write(tensor_bytes(array))
+        self._streamed = None
+        return array
+
+    def stream(self, shape: tuple[int, ...], dtype: np.dtype[Any], blocks: Iterable[Array]) -> Array:
+        """The next weight from blocks of its rows: a view of the mapped file, or in memory where it is small."""
+        if prod(shape) * dtype.itemsize < _MAPPED_BYTES:
+            return np.concatenate(list(blocks)).reshape(shape)
+        start = self._begin()
+        for block in blocks:
+            self._file.write(tensor_bytes(block))
+        self._file.flush()
+        self._streamed = np.memmap(self.directory / WEIGHTS, dtype, "r", start, shape)
+        return self._streamed
+
+    def finish(self, model: Model) -> None:
+        """Write the rest."""
+        self._file.close()
+        with (self.directory / TAPE).open("wb") as file:
+            for encoded in map(encode, model.tape.instructions):
+                file.write(len(encoded).to_bytes(2, "big") + encoded)
+        text = manifest_of(model, self._offsets).model_dump_json(indent=1)
+        (self.directory / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+    def _begin(self) -> int:
+        self._file.write(bytes(-self._file.tell() % _ALIGNMENT))
+        self._offsets.append(self._file.tell())
+        return self._offsets[-1]
 
 
 def save_model(model: Model, directory: Path) -> None:
-    """Write the model, the manifest last; ModelError where the directory holds anything else."""
-    directory.mkdir(parents=True, exist_ok=True)
-    foreign = {path.name for path in directory.iterdir()} - {MANIFEST, TAPE, WEIGHTS}
-    if foreign:
-        raise ModelError(f"{directory} is not empty ({min(foreign)}): choose another directory for the model")
-    (directory / MANIFEST).unlink(missing_ok=True)
-    with (directory / TAPE).open("wb") as file:
-        for encoded in map(encode, model.tape.instructions):
-            file.write(len(encoded).to_bytes(2, "big") + encoded)
-    offsets = []
-    with (directory / WEIGHTS).open("wb") as file:
+    """Write a model that is in memory; ModelError where the directory holds anything else."""
+    with ModelWriter(directory) as writer:
         for weight in model.tape.weights:
-            file.write(bytes(-file.tell() % _ALIGNMENT))
-            offsets.append(file.tell())
-            file.write(tensor_bytes(weight))
-    text = manifest_of(model, offsets).model_dump_json(indent=1)
-    (directory / MANIFEST).write_text(text + "\n", encoding="utf-8")
+            writer(weight)
+        writer.finish(model)
 
 
 def load_model(directory: Path, verify_weights: bool = True) -> Model:

@@ -30,6 +30,7 @@ from oracle_node.tape.instruction import (
 )
 from oracle_node.tape.interval import Interval, RangeError
 from oracle_node.tape.limits import require_decodable
+from oracle_node.tape.mapped import release
 from oracle_node.tape.region import Polynomial, Region, count
 from oracle_node.tape.scalar import Program
 from oracle_node.tape.step import STEP_GAS, step_bytes, step_gas
@@ -151,6 +152,7 @@ class Analysis:
         ref = instruction.operands[0].ref
         if ref not in self._weight_intervals:
             self._weight_intervals[ref] = iv.of_array(self.weights[ref])
+            release(self.weights[ref])
         return self._weight_intervals[ref]
 
     def _map(self, instruction: Instruction) -> Interval:
@@ -232,7 +234,7 @@ def _sum(value: Interval, size: int) -> Interval:
     return Interval(low, high)
 
 
-def _signed_sums(weight: Array, instruction: Instruction, operand: Operand) -> list[tuple[int, ...]]:
+def _signed_sums(weight: Array, instruction: Instruction, operand: Operand) -> list[tuple[int, int]]:
     """(Σ positive, Σ |negative|) over the reduce axes, for every position that the constant's view distinguishes."""
     zero = (0,) * 8
     strides = [s.at(zero) for s in operand.strides]
@@ -244,11 +246,14 @@ def _signed_sums(weight: Array, instruction: Instruction, operand: Operand) -> l
         return [(0, 0)]
     view = np.lib.stride_tricks.as_strided(flat, shape, [s * flat.itemsize for s in steps], writeable=False)
     rows = view.reshape(prod(shape[: len(outer)]), -1) if outer else view.reshape(1, -1)
-    sums: set[tuple[int, ...]] = set()
+    wider = np.dtype(f"i{min(2 * rows.itemsize, 8)}")  # holds the absolute value of the least number
+    sums: set[tuple[int, int]] = set()
     for start in range(0, len(rows), 1024):
-        block = rows[start : start + 1024].astype(np.int64)
-        pairs = np.stack([np.maximum(block, 0).sum(1), -np.minimum(block, 0).sum(1)], axis=1)
-        sums.update(map(tuple, pairs.tolist()))
+        block = rows[start : start + 1024]
+        total = block.sum(axis=1, dtype=np.int64)
+        size = np.abs(block, dtype=wider).sum(axis=1, dtype=np.int64)
+        sums.update(zip(((size + total) // 2).tolist(), ((size - total) // 2).tolist(), strict=True))
+    release(weight)
     return list(sums)
 
 

@@ -86,13 +86,13 @@ def test_program_tree__of_a_tape__has_a_leaf_an_instruction() -> None:
 
 
 def test_trace_work__at_the_limits__adds_reads_operations_and_bytes() -> None:
-    # n ≤ 64; const (6,1); scores (n,6) over k=1; sum over 6 of 3 operations; ok
+    # n ≤ 64; scores (n,6) over k=1, 32 products an operation; sum over 6 of 3 operations; ok
     tape = toy_tape()
     operations = [len(i.tail.program.ops) for i in tape.instructions if isinstance(i.tail, Reduction)]
     assert operations == [4]
     widths = [i.dtype.width for i in tape.instructions]
     assert widths == [1, 4, 4, 4, 1]
-    expected = (64 + 64) + (6 + 24) + (384 + 384 * 4) + (384 * 5 + 64 * 4) + (1 * 2 + 1)
+    expected = (64 + 64) + (384 // 32 + 384 * 4) + (384 * 5 + 64 * 4) + (1 * 2 + 1)
     assert trace_work(tape) == expected
 
 

@@ -1,7 +1,7 @@
 """A file's weights as integers with one scale a row, a block of rows at a time: no matrix is ever whole in memory."""
 
-from collections.abc import Callable, Iterator
-from typing import Literal, Protocol
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -15,13 +15,13 @@ _BLOCK_ELEMENTS = 1 << 22
 
 
 class Keep(Protocol):
-    """Where weights are kept: `model.directory.WeightFile`, or memory."""
+    """Where weights are kept: `model.directory.ModelWriter`, or memory."""
 
     def __call__(self, array: Array) -> Array:
         """The same data, wherever it lies from now on."""
         ...
 
-    def stream(self, shape: tuple[int, ...], dtype: np.dtype[np.generic], blocks: Iterator[Array]) -> Array:
+    def stream(self, shape: tuple[int, ...], dtype: np.dtype[Any], blocks: Iterable[Array]) -> Array:
         """Blocks of rows as one array, written as they come."""
         ...
 
