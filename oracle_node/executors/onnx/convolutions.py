@@ -7,8 +7,8 @@ products leave the range are split into two base-128 digits, which `Conv` takes 
 from dataclasses import dataclass, field
 from math import prod
 
-import numpy as np
-
+from oracle_node.executors.onnx.arrays import largest_column_sum
+from oracle_node.executors.onnx.constants import Constant
 from oracle_node.executors.onnx.graph import Elem, Graph, Value
 from oracle_node.executors.onnx.matrices import Matrices
 from oracle_node.executors.onnx.tensors import EXACT, Tensors
@@ -52,7 +52,7 @@ def lower_convolution(matrices: Matrices) -> tuple[Value, list[int]] | None:
     ]
     weights = _kernel(matrices, convolution)
     largest = int(matrices.context.tensor(matrices.product.left).interval.magnitude)
-    sums = matrices.largest_column_sum(weights.reshape(len(weights), -1).T)
+    sums = weights.fact("filter sums", lambda data: largest_column_sum(data.reshape(len(data), -1).T))
     reach = _HALF * (_BASE + 1)
     planes = (
         1
@@ -131,7 +131,7 @@ def _size(matrices: Matrices, axis: int | None) -> int:
     return 1 if axis is None else matrices.product.size(axis)
 
 
-def _kernel(matrices: Matrices, found: _Convolution) -> np.ndarray:
+def _kernel(matrices: Matrices, found: _Convolution) -> Constant:
     """The weights as (filters, channels of a group, height, width), in their own type."""
     outer = [*(() if found.group_axis is None else (found.group_axis,)), *found.columns]
     inner = [found.channel_axis, *(side.inner for side in found.sides)]
@@ -151,19 +151,19 @@ def _pays(matrices: Matrices, found: _Convolution, planes: int) -> bool:
     return taps > 1 and conv < 2 * (gather + macs / _INTEGER_MACS_PER_NS + results * _MOVE_NS)
 
 
-def _convolve(matrices: Matrices, found: _Convolution, weights: np.ndarray, planes: int) -> Value:
+def _convolve(matrices: Matrices, found: _Convolution, weights: Constant, planes: int) -> Value:
     context, product = matrices.context, matrices.product
     graph, tensors = context.graph, context.tensors
     image = _without_padding(tensors, _Image(product.left.ref, context.tensor(product.left).shape))
     images = tensors.derived(
         image.ref, (image.shape, planes), lambda: _channels_first(graph, tensors, image, planes)
     )
-    kernel = context.tensors.constants.get(weights, Elem.F32, lambda: weights.astype(np.float32))
+    kernel = tensors.constant(weights.cast(Elem.F32.numpy))
     sides = found.sides
     value = graph.op(
         "Conv",
-        [images, graph.constant(kernel)],
-        shape=(planes, len(weights), *(_size(matrices, side.rows) for side in sides)),
+        [images, kernel],
+        shape=(planes, weights.shape[0], *(_size(matrices, side.rows) for side in sides)),
         group=_size(matrices, found.group_axis),
         strides=[side.stride for side in sides],
         dilations=[side.dilation for side in sides],
@@ -193,9 +193,10 @@ def _without_padding(tensors: Tensors, image: _Image) -> _Image:
         return image
     readings, axis = tensor.parts.readings, tensor.parts.axis
     fillers = [array for r in readings if (array := tensors[r.ref].array) is not None]
+    filled = any(array.fact("filled", lambda data: int(data.any())) for array in fillers)
     computed = [place for place, r in enumerate(readings) if tensors[r.ref].array is None]
     side = axis - len(image.shape) + 3
-    if len(computed) != 1 or side not in (0, 1) or any(array.any() for array in fillers):
+    if len(computed) != 1 or side not in (0, 1) or filled:
         return image
     inner = readings[computed[0]]
     if not inner.view.is_identity_of(tensors[inner.ref].count):

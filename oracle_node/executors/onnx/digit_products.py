@@ -3,8 +3,8 @@
 Digits of the activations are extra rows of one product; each digit of the weights is a matrix of its own.
 """
 
-import numpy as np
-
+from oracle_node.executors.onnx.arrays import column_sums
+from oracle_node.executors.onnx.constants import Constant
 from oracle_node.executors.onnx.digits import (
     ACTIVATION_LIMIT,
     WEIGHT_LIMIT,
@@ -14,7 +14,7 @@ from oracle_node.executors.onnx.digits import (
     weight_digits,
 )
 from oracle_node.executors.onnx.graph import Elem, Value
-from oracle_node.executors.onnx.matrices import Matrices
+from oracle_node.executors.onnx.matrices import Matrices, largest_column_sum
 from oracle_node.executors.onnx.tensors import EXACT
 
 _F32_MACS_PER_NS, _INTEGER_MACS_PER_NS = 40.0, 180.0
@@ -30,7 +30,7 @@ def multiply_digits(matrices: Matrices) -> Value | None:
         return None
     if matrices.inner * ACTIVATION_LIMIT * WEIGHT_LIMIT > EXACT[Elem.I32]:
         return None
-    parts = weight_digits(matrices.context.tensors.constants, weights)
+    parts = weight_digits(weights, matrices.context.tensor(matrices.product.right).interval)
     if parts is None or _float_is_cheaper(matrices, digits, len(parts)):
         return None
     tensors, ref = matrices.context.tensors, matrices.product.left.ref
@@ -41,47 +41,57 @@ def multiply_digits(matrices: Matrices) -> Value | None:
     elem = _carrier(matrices, parts)
     total: Value | None = None
     for scale, part in parts:
-        value = _scaled(matrices, _multiply(matrices, rows, part, digits, elem), scale)
+        value = _scaled(matrices, _multiply(matrices, rows, part, len(parts), digits, elem), scale)
         total = value if total is None else matrices.context.graph.op("Add", [total, value])
     return total
 
 
 def _float_is_cheaper(matrices: Matrices, digits: Digits, parts: int) -> bool:
-    if matrices.largest_sum() >= EXACT[Elem.F32]:
-        return False
     macs = matrices.batch * matrices.rows * matrices.columns * matrices.inner
     planes = len(digits.scales)
     split = matrices.batch * matrices.rows * matrices.inner * planes * _DIGIT_NS
     combine = matrices.batch * matrices.rows * matrices.columns * planes * parts * _COMBINE_NS
-    return macs / _F32_MACS_PER_NS < macs * planes * parts / _INTEGER_MACS_PER_NS + split + combine
+    cheaper = macs / _F32_MACS_PER_NS < macs * planes * parts / _INTEGER_MACS_PER_NS + split + combine
+    return cheaper and matrices.largest_sum() < EXACT[Elem.F32]
 
 
-def _carrier(matrices: Matrices, parts: list[tuple[int, np.ndarray]]) -> Elem:
+def _carrier(matrices: Matrices, parts: list[tuple[int, Constant]]) -> Elem:
     """A carrier for the result; i32 may wrap on the way, f64 must hold every part."""
     if matrices.product.result.magnitude <= EXACT[Elem.I32]:
         return Elem.I32
-    largest = int(matrices.context.tensor(matrices.product.left).interval.magnitude)
-    bound = largest * sum(scale * matrices.largest_column_sum(part) for scale, part in parts)
+    bound = sum(scale * _largest_sum(matrices, part, len(parts)) for scale, part in parts)
     return Elem.F64 if bound < EXACT[Elem.F64] else Elem.I64
 
 
-def _multiply(matrices: Matrices, rows: Value, weights: np.ndarray, digits: Digits, elem: Elem) -> Value:
+def _largest_sum(matrices: Matrices, part: Constant, parts: int) -> int:
+    """Σ|left||digit of right|: the most that any partial sum can reach."""
+    if parts == 1:
+        return matrices.largest_sum()
+    left = int(matrices.context.tensor(matrices.product.left).interval.magnitude)
+    coarse = left * matrices.inner * WEIGHT_LIMIT
+    return coarse if coarse <= EXACT[Elem.I32] else left * largest_column_sum(part)
+
+
+def _multiply(
+    matrices: Matrices, rows: Value, weights: Constant, parts: int, digits: Digits, elem: Elem
+) -> Value:
     """One digit of the weights with all digits of the activations, put together in a carrier."""
     graph, planes = matrices.context.graph, len(digits.scales)
     shape = matrices.stack(planes * matrices.rows, matrices.columns)
-    operands = [rows, graph.constant(weights)]
+    operands = [rows, matrices.context.tensors.constant(weights)]
     if digits.shift:
         operands.append(graph.scalar(digits.shift, Elem.U8))
     sums = graph.op("MatMulInteger", operands, Elem.I32, shape)
-    largest = int(matrices.context.tensor(matrices.product.left).interval.magnitude)
-    narrow = largest * matrices.largest_column_sum(weights) <= EXACT[Elem.I32]
-    inner = Elem.I32 if narrow else elem
+    inner = Elem.I32 if _largest_sum(matrices, weights, parts) <= EXACT[Elem.I32] else elem
     value = _join_planes(matrices, graph.cast(sums, inner), digits)
     if digits.zero:
-        correction = matrices.context.tensors.constants.get(
-            weights, ("correction", digits, inner), lambda: _correction(weights, digits).astype(inner.numpy)
+        correction = weights.derived(
+            ("correction", digits, inner),
+            lambda data: (column_sums(data) * digits.zero).astype(inner.numpy),  # wraps with the carrier
+            (*weights.shape[:-2], 1, weights.shape[-1]),
+            inner.numpy,
         )
-        value = graph.op("Add", [value, graph.constant(correction)])
+        value = graph.op("Add", [value, matrices.context.tensors.constant(correction)])
     return graph.cast(value, elem)
 
 
@@ -106,8 +116,3 @@ def _join_planes(matrices: Matrices, sums: Value, digits: Digits) -> Value:
 def _scaled(matrices: Matrices, value: Value, scale: int) -> Value:
     graph = matrices.context.graph
     return value if scale == 1 else graph.op("Mul", [value, graph.scalar(scale, value.elem)])
-
-
-def _correction(weights: np.ndarray, digits: Digits) -> np.ndarray:
-    """What the activations' zero adds, per column; wraps with the carrier it is cast to."""
-    return np.asarray(weights.astype(np.int64).sum(axis=-2, keepdims=True) * digits.zero)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from oracle_node.executors.onnx.constants import Constant
 from oracle_node.executors.onnx.context import Context
 from oracle_node.executors.onnx.graph import Elem, Graph, Value
-from oracle_node.executors.onnx.tensors import EXACT, Constants, Reading
-from oracle_node.executors.onnx.views import read, read_array
+from oracle_node.executors.onnx.tensors import EXACT, Reading
+from oracle_node.executors.onnx.views import read
 from oracle_node.tape.interval import Interval
 
 ACTIVATION_LIMIT = 128
@@ -62,8 +63,10 @@ def _part(context: Context, reading: Reading, digits: Digits) -> Value:
     """The digits of one operand of a CONCAT: (digits, *its shape)."""
     tensor, planes = context.tensor(reading), len(digits.scales)
     if tensor.array is not None:
-        array = read_array(tensor.array, reading.view)
-        value = context.graph.constant(_split_constant(array, digits))
+        whole = context.tensors.array(reading.ref, reading.view, Elem.of(tensor.dtype))
+        shape = (planes, *whole.shape)
+        split = whole.derived(digits, lambda data: _split_constant(data, digits), shape, np.dtype(np.uint8))
+        value = context.tensors.constant(split)
     else:
         value = read(
             context.graph,
@@ -117,17 +120,21 @@ def _quantize(graph: Graph, value: Value, scale: int) -> Value:
     return graph.op("QuantizeLinear", [value, *_scale(graph, scale)], Elem.U8, value.shape)
 
 
-def weight_digits(constants: Constants, weights: np.ndarray) -> list[tuple[int, np.ndarray]] | None:
+def weight_digits(weights: Constant, interval: Interval) -> list[tuple[int, Constant]] | None:
     """(scale, i8 matrix) pairs that add up to an integer matrix; None where two digits cannot hold it."""
-    largest = max(abs(int(weights.min())), abs(int(weights.max()))) if weights.size else 0
+    largest, i8 = int(interval.magnitude), np.dtype(np.int8)
     if largest <= WEIGHT_LIMIT:
-        return [(1, constants.get(weights, Elem.I8, lambda: weights.astype(np.int8)))]
+        return [(1, weights.cast(i8))]
     if largest > WEIGHT_LIMIT * (_WEIGHT_BASE + 1):
         return None
-
-    def high() -> np.ndarray:
-        return (weights.astype(np.int32) + WEIGHT_LIMIT) // _WEIGHT_BASE
-
-    top = constants.get(weights, "high digit", lambda: high().astype(np.int8))
-    low = constants.get(weights, "low digit", lambda: (weights - high() * _WEIGHT_BASE).astype(np.int8))
+    top = weights.mapped("high digit", lambda data: _high_digit(data).astype(np.int8), i8)
+    low = weights.mapped(
+        "low digit", lambda data: (data - _high_digit(data) * _WEIGHT_BASE).astype(np.int8), i8
+    )
     return [(_WEIGHT_BASE, top), (1, low)]
+
+
+def _high_digit(data: np.ndarray) -> np.ndarray:
+    """The most significant of two digits, in i16 at least: |data| + 127 fits it."""
+    wide = data.astype(np.promote_types(data.dtype, np.int16), copy=False)
+    return np.asarray((wide + WEIGHT_LIMIT) // _WEIGHT_BASE)

@@ -1,6 +1,7 @@
 """The fast executor: a tape on stock ONNX Runtime, to the last bit the reference's results.
 
-Graphs are compiled for concrete lengths and kept, the least recently used thrown away first.
+Graphs are compiled for concrete lengths and kept, the least recently used thrown away first. Layers that a tape repeats
+share one graph, which is given each layer's weights: a new length then costs no more than one layer's compilation.
 """
 
 from collections import OrderedDict
@@ -8,10 +9,14 @@ from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
+from oracle_node.executors.onnx.arrays import release
+from oracle_node.executors.onnx.constants import Constants
 from oracle_node.executors.onnx.inputs import read_input
-from oracle_node.executors.onnx.plan import Plan
-from oracle_node.executors.onnx.session import Session, require_supported_version
-from oracle_node.executors.onnx.tensors import Constants
+from oracle_node.executors.onnx.layout import Layout
+from oracle_node.executors.onnx.memory import default_cache_bytes
+from oracle_node.executors.onnx.repetition import Repetition, find_repetition
+from oracle_node.executors.onnx.schedule import Graphs, Schedule
+from oracle_node.executors.onnx.session import require_supported_version
 from oracle_node.executors.reference import last_readers
 from oracle_node.tape.affine import Symbols
 from oracle_node.tape.analysis import Analysis, analyse
@@ -22,42 +27,45 @@ _STREAM_LENGTHS = 2
 _SEGMENT_BYTES = 64 << 20
 
 
-class _Compiled:
-    """A plan and its session; ONNX Runtime has none for a graph that computes nothing."""
-
-    def __init__(self, plan: Plan, threads: int) -> None:
-        self.inputs, self._outputs = plan.inputs, plan.outputs
-        self._session = Session(plan.graph, threads) if plan.outputs else None
-
-    def run(self, feeds: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
-        """The plan's outputs for its inputs, by instruction."""
-        if self._session is None:
-            return {}
-        results = self._session.run({self.inputs[position]: array for position, array in feeds.items()})
-        return {position: results[name] for position, name in self._outputs.items()}
-
-
 class OnnxExecutor:
     """Runs one tape on ONNX Runtime; implements `Executor`.
 
-    `threads` 0 means one a core; `analysis` saves repeating the tape's admission. DeterminismError where the machine
-    is not exact.
+    `threads` 0 means one a core; `analysis` saves repeating the tape's admission; `cache_bytes` bounds what is kept of
+    arrays derived from the weights where layers share graphs (default: most of the memory that is free now).
+    DeterminismError where the machine is not exact.
     """
 
     segment_instructions = 48
     """`stream` computes at most so many instructions at once."""
+    shared_weight_bytes = 256 << 20
+    """Layers share a graph from so many bytes of weights on …"""
+    shared_instructions = 192
+    """… or, where shapes depend on lengths, if that saves compiling so many instructions."""
 
-    def __init__(self, tape: Tape, threads: int = 1, analysis: Analysis | None = None) -> None:
+    def __init__(
+        self,
+        tape: Tape,
+        threads: int = 1,
+        analysis: Analysis | None = None,
+        cache_bytes: int | None = None,
+    ) -> None:
         from oracle_node.executors.canary import require_exact  # it uses this package's graphs
 
         require_supported_version()
         require_exact(threads)
         self.tape, self.threads = tape, threads
         self._analysis = analysis if analysis is not None else analyse(tape)
-        self._constants = Constants()
         self._last = last_readers(tape)
-        self._runs: OrderedDict[tuple[Symbols, frozenset[int]], _Compiled] = OrderedDict()
-        self._streams: OrderedDict[Symbols, list[tuple[range, _Compiled]]] = OrderedDict()
+        self._layout = Layout(tape, self._analysis, self._repetition())
+        shared = self._layout.repetition is not None
+        if shared and cache_bytes is None:
+            cache_bytes = default_cache_bytes()
+        self._constants = Constants(tape.weights, cache_bytes if shared else None)
+        self._graphs = Graphs(self._constants, shared, threads)
+        self._runs: OrderedDict[tuple[Symbols, frozenset[int]], Schedule] = OrderedDict()
+        self._streams: OrderedDict[Symbols, Schedule] = OrderedDict()
+        for weight in tape.weights if shared else ():
+            release(weight)  # the analysis read them all
 
     def run(
         self, symbols: Symbols, sources: Sequence[np.ndarray], wanted: Collection[int]
@@ -65,83 +73,87 @@ class OnnxExecutor:
         """The wanted tensors, each in its shape and type; other tensors are computed only as far as these need them."""
         key = (tuple(symbols), frozenset(wanted))
         if key not in self._runs:
-            self._runs[key] = self._compile(symbols, sorted(key[1]))
+            self._runs[key] = Schedule(self._layout.whole, symbols, key[1], self._graphs)
             self._evict(self._runs, _RUN_GRAPHS)
         self._runs.move_to_end(key)
-        compiled = self._runs[key]
-        return compiled.run(
-            {position: self._input(position, symbols, sources) for position in compiled.inputs}
-        )
+        schedule = self._runs[key]
+        self._constants.start_round()
+        tensors = {
+            position: self._source(position, symbols, sources)
+            for position in {*schedule.inputs, *wanted}
+            if self._is_source(position)
+        }
+        schedule.run(tensors, key[1])
+        return {position: tensors[position] for position in wanted}
 
     def stream(self, symbols: Symbols, sources: Sequence[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
         """Every tensor in instruction order, in segments of bounded size; each is freed after its last reader."""
         key = tuple(symbols)
         if key not in self._streams:
-            self._streams[key] = [(s, self._segment(symbols, s)) for s in self._segments(symbols)]
+            pieces = self._layout.pieces(symbols, _SEGMENT_BYTES, self.segment_instructions)
+            self._streams[key] = Schedule(pieces, symbols, None, self._graphs)
             self._evict(self._streams, _STREAM_LENGTHS)
         self._streams.move_to_end(key)
+        self._constants.start_round()
         tensors: dict[int, np.ndarray] = {}
-        for segment, compiled in self._streams[key]:
-            yield from self._run_segment(segment, compiled, symbols, sources, tensors)
-            for position in [p for p in tensors if self._last.get(p, p) < segment.stop]:
+        start = 0
+        for step in self._streams[key].steps:
+            stop = step.positions[-1] + 1
+            self._read_inputs(range(start, stop), symbols, sources, tensors)
+            step.run(tensors)
+            yield from self._tensors(range(start, stop), symbols, tensors)
+            for position in [p for p in tensors if self._last.get(p, p) < stop]:
                 del tensors[position]
+            start = stop
+        rest = range(start, len(self.tape.instructions))
+        self._read_inputs(rest, symbols, sources, tensors)
+        yield from self._tensors(rest, symbols, tensors)
 
-    def _run_segment(
+    def _read_inputs(
         self,
-        segment: range,
-        compiled: _Compiled,
+        positions: range,
         symbols: Symbols,
         sources: Sequence[np.ndarray],
         tensors: dict[int, np.ndarray],
+    ) -> None:
+        for position in positions:
+            if self.tape.instructions[position].opcode is Opcode.INPUT:
+                tensors[position] = self._source(position, symbols, sources)
+
+    def _tensors(
+        self, positions: range, symbols: Symbols, tensors: dict[int, np.ndarray]
     ) -> Iterator[tuple[int, np.ndarray]]:
-        """The tensors of consecutive instructions; leaves them in `tensors`, beside the earlier ones."""
-        for position in segment:
-            instruction = self.tape.instructions[position]
-            if instruction.opcode is Opcode.INPUT:
-                tensors[position] = self._input(position, symbols, sources)
-            elif instruction.opcode is Opcode.CONST:
-                weight = self.tape.weights[instruction.operands[0].ref]
-                tensors[position] = weight.reshape(instruction.concrete_shape(symbols))
-        tensors.update(compiled.run({position: tensors[position] for position in compiled.inputs}))
-        for position in segment:
-            yield position, tensors[position]
+        """The tensors of consecutive instructions; weights are let go of as soon as the consumer has seen them."""
+        for position in positions:
+            if position in tensors:
+                yield position, tensors[position]
+            else:
+                weight = self._source(position, symbols, ())
+                yield position, weight
+                if self._graphs.feeding:
+                    release(weight)
 
-    def _input(self, position: int, symbols: Symbols, sources: Sequence[np.ndarray]) -> np.ndarray:
+    def _is_source(self, position: int) -> bool:
+        return self.tape.instructions[position].opcode in (Opcode.INPUT, Opcode.CONST)
+
+    def _source(self, position: int, symbols: Symbols, sources: Sequence[np.ndarray]) -> np.ndarray:
+        """The tensor of an INPUT or CONST."""
         instruction = self.tape.instructions[position]
-        return read_input(instruction, symbols, sources[instruction.operands[0].ref])
+        ref = instruction.operands[0].ref
+        if instruction.opcode is Opcode.CONST:
+            return self.tape.weights[ref].reshape(instruction.concrete_shape(symbols))
+        return read_input(instruction, symbols, sources[ref])
 
-    def _segments(self, symbols: Symbols) -> Iterator[range]:
-        """Runs of instructions whose tensors together stay small."""
-        start, size = 0, 0
-        for position, instruction in enumerate(self.tape.instructions):
-            own = (
-                0
-                if instruction.opcode is Opcode.CONST
-                else instruction.count(symbols) * instruction.dtype.width
-            )
-            if position > start and (
-                size + own > _SEGMENT_BYTES or position - start >= self.segment_instructions
-            ):
-                yield range(start, position)
-                start, size = position, 0
-            size += own
-        if start < len(self.tape.instructions):
-            yield range(start, len(self.tape.instructions))
-
-    def _segment(self, symbols: Symbols, segment: range) -> _Compiled:
-        """A graph for the instructions of a segment, which takes the earlier tensors as inputs."""
-        computed = [
-            p for p in segment if self.tape.instructions[p].opcode not in (Opcode.INPUT, Opcode.CONST)
-        ]
-        needed = {operand.ref for p in computed for operand in self.tape.instructions[p].operands}
-        given = [
-            p for p in needed if p < segment.start and self.tape.instructions[p].opcode is not Opcode.CONST
-        ]
-        return self._compile(symbols, computed, given)
-
-    def _compile(self, symbols: Symbols, wanted: Collection[int], given: Collection[int] = ()) -> _Compiled:
-        plan = Plan(self.tape, self._analysis, self._constants, symbols, wanted, given)
-        return _Compiled(plan, self.threads)
+    def _repetition(self) -> Repetition | None:
+        """The tape's repeated layers, if it pays that they share a graph."""
+        found = find_repetition(self.tape)
+        if found is None:
+            return None
+        weights = sum(weight.nbytes for weight in self.tape.weights)
+        saved = found.period * (found.count - 1)
+        is_symbolic = any(not dimension.is_constant for i in self.tape.instructions for dimension in i.shape)
+        pays = weights >= self.shared_weight_bytes or (is_symbolic and saved >= self.shared_instructions)
+        return found if pays else None
 
     @staticmethod
     def _evict(cache: OrderedDict, size: int) -> None:  # type: ignore[type-arg]

@@ -185,8 +185,7 @@ class Graph:
 
     def serialize(self) -> tuple[bytes, dict[str, np.ndarray]]:
         """The model without anything that no output needs, and the constants that it declares but does not carry."""
-        nodes = self.live_nodes()
-        used = {output.name for output in self.outputs}.union(*(node.input for node in nodes))
+        nodes, used = self.live_nodes(), self.used_names()
         initializers, shared = [], {}
         for name in (name for name in self.constants if name in used):
             array = self.constants[name]
@@ -198,11 +197,16 @@ class Graph:
                 tensor.data_location = TensorProto.EXTERNAL
                 tensor.external_data.add(key="location", value="constants")
             initializers.append(tensor)
-        graph = helper.make_graph(nodes, "tape", self.inputs, self.outputs, initializers)
+        inputs = [value for value in self.inputs if value.name in used]
+        graph = helper.make_graph(nodes, "tape", inputs, self.outputs, initializers)
         model = helper.make_model(
             graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION
         )
         return bytes(model.SerializeToString()), shared
+
+    def used_names(self) -> set[str]:
+        """The values that the outputs need, and the outputs."""
+        return {output.name for output in self.outputs}.union(*(node.input for node in self.live_nodes()))
 
     def live_nodes(self) -> list[NodeProto]:
         """The nodes that the outputs need, in order."""

@@ -1,26 +1,18 @@
 """INPUT in numpy: NaN and all else that the graph cannot be trusted with is settled before it is fed."""
 
-from math import prod
-
 import numpy as np
 
 from oracle_node.executors.onnx.views import View, read_array
-from oracle_node.executors.reference import evaluate_all
 from oracle_node.tape.affine import Symbols
 from oracle_node.tape.instruction import Clamp, Instruction
-
-_SMALL = 4096
-"""Up to here the reference executor's own code is fast enough."""
 
 
 def read_input(instruction: Instruction, symbols: Symbols, source: np.ndarray) -> np.ndarray:
     """The INPUT's tensor, in its shape and type."""
     shape = instruction.concrete_shape(symbols)
-    if prod(shape) <= _SMALL:
-        return evaluate_all(instruction, symbols, [source])
     (operand,) = instruction.operands
-    view = View(operand.offset.at(symbols), shape, tuple(stride.at(symbols) for stride in operand.strides))
-    clamp = instruction.tail
+    strides = tuple(0 if n == 1 else s.at(symbols) for n, s in zip(shape, operand.strides, strict=True))
+    view, clamp = View(operand.offset.at(symbols), shape, strides), instruction.tail
     assert isinstance(clamp, Clamp)
     return np.ascontiguousarray(np.broadcast_to(_sanitised(read_array(source, view), clamp), shape))
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
-import numpy as np
-
+from oracle_node.executors.onnx import arrays
+from oracle_node.executors.onnx.constants import Constant
 from oracle_node.executors.onnx.context import Context
 from oracle_node.executors.onnx.graph import Elem, Value
 from oracle_node.executors.onnx.tensors import Reading
@@ -78,15 +78,14 @@ class Matrices:
         """The right operand, (batch, inner, columns)."""
         constant = self.constant_right()
         if constant is not None:
-            cast = self.context.tensors.constants.get(constant, elem, lambda: constant.astype(elem.numpy))
-            return self.context.graph.constant(cast)
+            return self.context.tensors.constant(constant.cast(elem.numpy))
         order = [*self._batch, *self._inner, *self._columns]
         value = self.context.tensors.read(
             self.product.right.ref, self.product.right.view.permuted(order), elem
         )
         return self._full(value, order, self.stack(self.inner, self.columns))
 
-    def constant_right(self) -> np.ndarray | None:
+    def constant_right(self) -> Constant | None:
         """The right operand's data in its own type, (batch, inner, columns), if it is a constant."""
         if self.context.tensor(self.product.right).array is None:
             return None
@@ -94,31 +93,27 @@ class Matrices:
             [*self._batch, *self._inner, *self._columns], self.stack(self.inner, self.columns)
         )
 
-    def constant(self, order: Sequence[int], shape: tuple[int, ...]) -> np.ndarray:
+    def constant(self, order: Sequence[int], shape: tuple[int, ...]) -> Constant:
         """The constant right operand with these axes in this order, reshaped."""
         tensor, view = self.context.tensor(self.product.right), self.product.right.view.permuted(order)
         assert tensor.array is not None
-
-        def build() -> np.ndarray:
-            core = self.context.tensors.array(self.product.right.ref, view, Elem.of(tensor.dtype))
-            full = np.broadcast_to(core, [self.product.size(a) for a in order])
-            return np.ascontiguousarray(full).reshape(shape)
-
-        return self.context.tensors.constants.get(tensor.array, ("right", view, shape), build)
+        return tensor.array.moved(view, [self.product.size(a) for a in order], shape)
 
     def largest_sum(self) -> int:
         """Σ|left||right|: the most that any partial sum can reach."""
-        a, b = (
-            int(self.context.tensor(r).interval.magnitude) for r in (self.product.left, self.product.right)
-        )
         weights = self.constant_right()
-        return a * b * self.inner if weights is None else a * self.largest_column_sum(weights)
-
-    def largest_column_sum(self, weights: np.ndarray) -> int:
-        """The largest Σ|w| over the inner axis."""
-        compute = lambda: np.abs(weights.astype(np.int64)).sum(axis=-2).max(keepdims=True)  # noqa: E731
-        return int(self.context.tensors.constants.get(weights, "largest column sum", compute).max())
+        left, right = (self.context.tensor(r) for r in (self.product.left, self.product.right))
+        if weights is None:
+            return int(left.interval.magnitude) * int(right.interval.magnitude) * self.inner
+        if left.balanced:  # signs may fall so that no product takes from another: the bound of the result
+            return int(self.product.result.magnitude)
+        return int(left.interval.magnitude) * largest_column_sum(weights)
 
     def _full(self, value: Value, order: Sequence[int], shape: Sequence[int]) -> Value:
         graph = self.context.graph
         return graph.reshape(graph.expand(value, [self.product.size(a) for a in order]), shape)
+
+
+def largest_column_sum(weights: Constant) -> int:
+    """The largest Σ|w| over the inner axis."""
+    return weights.fact("largest column sum", arrays.largest_column_sum)

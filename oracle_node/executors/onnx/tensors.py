@@ -10,13 +10,18 @@ from math import prod
 
 import numpy as np
 
+from oracle_node.executors.onnx.constants import Constant, Constants
 from oracle_node.executors.onnx.graph import Elem, Graph, Value
-from oracle_node.executors.onnx.views import View, read, read_array
+from oracle_node.executors.onnx.views import View, read
 from oracle_node.tape.interval import Interval
 from oracle_node.tape.types import DType
 
 EXACT: dict[Elem, int] = {Elem.F32: 1 << 24, Elem.I32: (1 << 31) - 1, Elem.F64: 1 << 53, Elem.I64: 1 << 63}
 """Carriers, cheapest first, and the largest magnitude up to which each holds every integer."""
+
+
+_FED_BYTES = 1 << 20
+"""A constant of this size that the graph holds would be there twice, and could not be let go."""
 
 
 def carriers(magnitude: int | float) -> list[Elem]:
@@ -55,42 +60,35 @@ class Tensor:
     """One tape tensor.
 
     `forms` hold the same values in `shape`; `array` is the data of a constant; `parts` are a CONCAT's; `signed_zero`
-    tells that a float carrier of integers may hold −0.
+    tells that a float carrier of integers may hold −0; `balanced` that the analysis gave the tensor −b…b.
     """
 
     dtype: DType
     shape: tuple[int, ...]
     interval: Interval
     forms: dict[Elem, Value] = field(default_factory=dict)
-    array: np.ndarray | None = None
+    array: Constant | None = None
     parts: Joined | None = None
     signed_zero: bool = False
+    balanced: bool = False
 
     @property
     def count(self) -> int:
         return prod(self.shape)
 
 
-class Constants:
-    """Constants derived from weights (transposed, split, cast), kept for all graphs of a tape."""
-
-    def __init__(self) -> None:
-        self._arrays: dict[Hashable, tuple[np.ndarray, np.ndarray]] = {}
-
-    def get(self, source: np.ndarray, key: Hashable, make: Callable[[], np.ndarray]) -> np.ndarray:
-        """What `make` returns, made once for a source array and key."""
-        full = (id(source), key)
-        if full not in self._arrays:
-            self._arrays[full] = (source, make())
-        return self._arrays[full][1]
-
-
 class Tensors:
-    """Tensors by instruction, and reading them through views."""
+    """Tensors by instruction, and reading them through views.
 
-    def __init__(self, graph: Graph, constants: Constants) -> None:
+    With `feeding`, constants that differ among members, and large ones, are inputs of the graph: `fed` names them.
+    """
+
+    def __init__(self, graph: Graph, constants: Constants, feeding: bool = False) -> None:
         self.graph = graph
         self.constants = constants
+        self.fed: dict[str, Constant] = {}
+        self._feeding = feeding
+        self._constants: dict[Hashable, Value] = {}
         self._tensors: dict[int, Tensor] = {}
         self._views: dict[tuple[int, View, Elem], Value] = {}
         self._derived: dict[tuple[int, Hashable], Value] = {}
@@ -106,13 +104,7 @@ class Tensors:
         tensor = self[ref]
         if elem not in tensor.forms:
             if tensor.array is not None:
-                array = tensor.array
-                cast = (
-                    array
-                    if array.dtype == elem.numpy
-                    else self.constants.get(array, elem, lambda: array.astype(elem.numpy))
-                )
-                tensor.forms[elem] = self.graph.constant(cast)
+                tensor.forms[elem] = self.constant(tensor.array.cast(elem.numpy))
             else:
                 tensor.forms[elem] = self.graph.cast(self.any_form(ref), elem)
         return tensor.forms[elem]
@@ -133,9 +125,10 @@ class Tensors:
     def repeated(self, ref: int, view: View, repeat: int, elem: Elem) -> Value:
         """A view of one axis, `repeat` times, as one row."""
         if self[ref].array is not None:
-            array = self.array(ref, view, elem)
-            row = self.constants.get(array, ("repeat", repeat), lambda: np.tile(array, repeat).reshape(1, -1))
-            return self.graph.constant(row)
+            array, width = self.array(ref, view, elem), prod(view.core) * repeat
+            return self.constant(
+                array.derived(("repeat", repeat), lambda row: np.tile(row, repeat), (1, width), elem.numpy)
+            )
         value = self.read(ref, view, elem)
         return self.graph.reshape(self.graph.expand(value, (repeat, value.count)), (1, repeat * value.count))
 
@@ -145,7 +138,7 @@ class Tensors:
         if key not in self._views:
             tensor = self[ref]
             if tensor.array is not None:
-                value = self.graph.constant(self.array(ref, view, elem))
+                value = self.constant(self.array(ref, view, elem))
             elif elem in tensor.forms or self._cast_first(ref, view, elem):
                 value = read(self.graph, self.form(ref, elem), view)
             else:
@@ -157,10 +150,20 @@ class Tensors:
         count, wider = self[ref].count, elem.numpy.itemsize > self.any_form(ref).elem.numpy.itemsize
         return prod(view.core) > count or (prod(view.core) == count and not wider)
 
-    def array(self, ref: int, view: View, elem: Elem) -> np.ndarray:
-        """The view of a constant."""
+    def array(self, ref: int, view: View, elem: Elem) -> Constant:
+        """The view of a constant, broadcast axes of size 1."""
         array = self[ref].array
         assert array is not None
-        return self.constants.get(
-            array, (view, elem), lambda: read_array(array, view).astype(elem.numpy, copy=False)
-        )
+        return array.moved(view, view.core, view.core).cast(elem.numpy)
+
+    def constant(self, constant: Constant) -> Value:
+        """A constant in the graph, or as an input of it."""
+        if constant.key not in self._constants:
+            if self._feeding and (constant.varies or constant.nbytes > _FED_BYTES):
+                name, elem = f"weight{len(self.fed)}", Elem.of(constant.dtype)
+                self.fed[name] = constant
+                value = self.graph.input(name, elem, constant.shape)
+            else:
+                value = self.graph.constant(constant.array())
+            self._constants[constant.key] = value
+        return self._constants[constant.key]

@@ -7,9 +7,11 @@ import numpy as np
 
 from oracle_node.executors import reference
 from oracle_node.executors.onnx import OnnxExecutor
+from oracle_node.executors.onnx.block import Block
+from oracle_node.executors.onnx.constants import Constants
 from oracle_node.executors.onnx.graph import Graph
 from oracle_node.executors.onnx.plan import Plan
-from oracle_node.executors.onnx.tensors import Constants
+from oracle_node.executors.onnx.repetition import computed_instructions
 from oracle_node.tape.analysis import analyse
 from oracle_node.tape.builder import TapeBuilder
 from oracle_node.tape.instruction import Source, Tape
@@ -39,7 +41,8 @@ def require_exact(builder: TapeBuilder, result: View, request: np.ndarray = EMPT
 
 def kernels(tape: Tape, symbols: tuple[int, ...], wanted: Sequence[int]) -> Counter[str]:
     """The operators of the graph that computes the wanted tensors."""
-    return operators(Plan(tape, analyse(tape), Constants(), symbols, wanted).graph)
+    block = Block(tape, analyse(tape), [computed_instructions(tape)])
+    return operators(Plan(lambda n: block.node(n, symbols), Constants(tape.weights), wanted).graph)
 
 
 def operators(graph: Graph) -> Counter[str]:

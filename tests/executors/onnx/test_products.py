@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from oracle_node.executors.onnx.constants import Constants
 from oracle_node.executors.onnx.digits import activation_digits, weight_digits
-from oracle_node.executors.onnx.tensors import Constants
 from oracle_node.tape.builder import TapeBuilder
 from oracle_node.tape.instruction import Reducer, Source
-from oracle_node.tape.interval import Interval
+from oracle_node.tape.interval import Interval, of_array
 from oracle_node.tape.types import DType, SourceKind
 from oracle_node.tape.view import View
 from tests.executors.onnx.checking import new_builder, require_exact
@@ -180,14 +180,16 @@ def test_constant_on_the_left__is_swapped_to_the_right() -> None:
 @pytest.mark.parametrize("limit", [1, 127, 128, 254, 255, 16383, 32512])
 def test_weight_digits__every_integer__adds_up(limit: int) -> None:
     weights = np.arange(-limit, limit + 1, dtype=np.int32).reshape(-1, 1)
-    parts = weight_digits(Constants(), weights)
+    parts = weight_digits(Constants([weights]).weights([0], weights.shape), of_array(weights))
     assert parts is not None
-    assert all(np.abs(part.astype(int)).max() <= 127 for _, part in parts)
-    np.testing.assert_array_equal(sum(scale * part.astype(np.int64) for scale, part in parts), weights)
+    digits = [(scale, part.array().astype(np.int64)) for scale, part in parts]
+    assert all(np.abs(digit).max() <= 127 for _, digit in digits)
+    np.testing.assert_array_equal(sum(scale * digit for scale, digit in digits), weights)
 
 
 def test_weight_digits__beyond_two__are_refused() -> None:
-    assert weight_digits(Constants(), np.array([[32513]], np.int32)) is None
+    weights = np.array([[32513]], np.int32)
+    assert weight_digits(Constants([weights]).weights([0], weights.shape), of_array(weights)) is None
 
 
 def test_activation_digits__beyond_three_or_24_bits__are_refused() -> None:

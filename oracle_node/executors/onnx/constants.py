@@ -1,0 +1,187 @@
+"""Weights, and what lowering derives from them (transposed, split into digits, cast): made when needed, kept while
+there is room.
+
+A `Constant` is not data but how to make it, so that layers which differ in their weights alone can share one graph: it
+stands for one array a member of the group, all of one shape and type.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from oracle_node.executors.onnx.arrays import Elementwise, rearranged, release
+from oracle_node.executors.onnx.views import View
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """The first step: the weight's flat data through a view, repeated to `sizes`."""
+
+    view: View
+    sizes: tuple[int, ...]
+    dtype: np.dtype[np.generic]
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A later step; elementwise ones are fused with the move, block by block. Equal keys do the same."""
+
+    key: Hashable
+    make: Elementwise
+    dtype: np.dtype[np.generic]
+    elementwise: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Constant:
+    """Constant data of a shape and type, one array a member; `key` tells what it is."""
+
+    store: "Constants"
+    sources: tuple[int, ...]
+    shape: tuple[int, ...]
+    dtype: np.dtype[np.generic]
+    steps: tuple[_Move | _Step, ...] = ()
+
+    @property
+    def key(self) -> Hashable:
+        return (self.sources, self.shape, _key(self.steps))
+
+    @property
+    def varies(self) -> bool:
+        """Whether members differ."""
+        return len(self.sources) > 1
+
+    @property
+    def nbytes(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+    def array(self, member: int = 0) -> np.ndarray:
+        """A member's data."""
+        return self.store.get(self.sources[member if self.varies else 0], self.steps).reshape(self.shape)
+
+    def reshaped(self, shape: Sequence[int]) -> "Constant":
+        return Constant(self.store, self.sources, tuple(shape), self.dtype, self.steps)
+
+    def moved(self, view: View, sizes: Sequence[int], shape: Sequence[int]) -> "Constant":
+        """The data, so far unchanged, through a view; broadcast axes repeated to `sizes`, then reshaped."""
+        assert not self.steps
+        move = _Move(view, tuple(sizes), self.dtype)
+        return Constant(self.store, self.sources, tuple(shape), self.dtype, (move,))
+
+    def mapped(self, key: Hashable, function: Elementwise, dtype: np.dtype[np.generic]) -> "Constant":
+        """An elementwise function of the data."""
+        step = _Step(key, function, dtype, elementwise=True)
+        return Constant(self.store, self.sources, self.shape, dtype, (*self.steps, step))
+
+    def cast(self, dtype: np.dtype[np.generic]) -> "Constant":
+        if dtype == self.dtype:
+            return self
+        return self.mapped(("cast", dtype), lambda data: data.astype(dtype), dtype)
+
+    def derived(
+        self,
+        key: Hashable,
+        make: Callable[[np.ndarray], np.ndarray],
+        shape: Sequence[int],
+        dtype: np.dtype[np.generic],
+    ) -> "Constant":
+        """What `make` returns for the data in its present shape."""
+        before = self.shape
+        step = _Step((key, before), lambda data: make(data.reshape(before)), dtype, elementwise=False)
+        return Constant(self.store, self.sources, tuple(shape), dtype, (*self.steps, step))
+
+    def fact(self, key: Hashable, compute: Callable[[np.ndarray], int]) -> int:
+        """The largest that a number is for any member; computed once a weight."""
+        full = (_key(self.steps), self.shape, key)
+        return max(
+            self.store.fact(source, full, lambda member=member: compute(self.array(member)))  # type: ignore[misc]
+            for member, source in enumerate(self.sources)
+        )
+
+
+def _key(steps: Sequence[_Move | _Step]) -> Hashable:
+    return tuple(step if isinstance(step, _Move) else step.key for step in steps)
+
+
+class Constants:
+    """The weights of a tape, and derived arrays of at most `cache_bytes` altogether.
+
+    Runs walk through the weights in a circle, where throwing out the least recently used would leave nothing for the
+    next round: a newcomer replaces only what the last whole run did not use, else it is not kept.
+    """
+
+    def __init__(self, weights: Sequence[np.ndarray] = (), cache_bytes: int | None = None) -> None:
+        self._weights = weights
+        self._literals: list[np.ndarray] = []
+        self._room = cache_bytes
+        self._kept: OrderedDict[Hashable, tuple[np.ndarray, int]] = OrderedDict()
+        self._facts: dict[Hashable, int] = {}
+        self._round = 0
+        self.cached_bytes = 0
+
+    def weights(self, refs: Sequence[int], shape: Sequence[int]) -> Constant:
+        """Weight tensors in a shape, one a member; one alone if they are all the same."""
+        refs = tuple(refs) if len(set(refs)) > 1 else (refs[0],)
+        return Constant(self, refs, tuple(shape), self._weights[refs[0]].dtype)
+
+    def literal(self, array: np.ndarray) -> Constant:
+        """Other data, the same for every member."""
+        self._literals.append(array)
+        return Constant(self, (-len(self._literals),), array.shape, array.dtype)
+
+    def start_round(self) -> None:
+        """A run begins."""
+        self._round += 1
+
+    def get(self, source: int, steps: tuple[_Move | _Step, ...]) -> np.ndarray:
+        """The array that the steps make of a weight, cached or made now."""
+        key = (source, _key(steps))
+        if key in self._kept:
+            array, _ = self._kept.pop(key)
+            self._kept[key] = (array, self._round)
+            return array
+        weight = self._literals[-1 - source] if source < 0 else self._weights[source]
+        array = _make(weight, steps)
+        if not np.may_share_memory(array, weight):
+            release(weight)
+            if self._make_room(array.nbytes):
+                self._kept[key] = (array, self._round)
+                self.cached_bytes += array.nbytes
+        return array
+
+    def fact(self, source: int, key: Hashable, compute: Callable[[], int]) -> int:
+        """What `compute` returns, computed once for a weight and key."""
+        full = (source, key)
+        if full not in self._facts:
+            self._facts[full] = compute()
+        return self._facts[full]
+
+    def _make_room(self, size: int) -> bool:
+        """Whether so many bytes more fit, once what nobody used lately is thrown out."""
+        while self._room is not None and self.cached_bytes + size > self._room:
+            oldest = next(iter(self._kept), None)
+            if oldest is None or self._kept[oldest][1] >= self._round - 1:
+                return False
+            self.cached_bytes -= self._kept.pop(oldest)[0].nbytes
+        return True
+
+
+def _make(weight: np.ndarray, steps: Sequence[_Move | _Step]) -> np.ndarray:
+    """All steps in order."""
+    array, left = np.asarray(weight), list(steps)
+    while left:
+        step = left.pop(0)
+        if isinstance(step, _Move) or step.elementwise:
+            functions = [] if isinstance(step, _Move) else [step.make]
+            dtype = step.dtype
+            while left and isinstance(left[0], _Step) and left[0].elementwise:
+                functions.append(left[0].make)
+                dtype = left.pop(0).dtype
+            size = (array.size,)
+            view, sizes = (step.view, step.sizes) if isinstance(step, _Move) else (View(0, size, (1,)), size)
+            array = rearranged(array, view, sizes, functions, dtype)
+        else:
+            array = step.make(array)
+    return array
