@@ -83,6 +83,19 @@ class InferenceConfig(_Section):
     parallel: int = Field(default=1, gt=0, description="runs at a time")
 
 
+class LlamaConfig(_Section):
+    """How llama.cpp drafts the answers of language models; without a file the tape finds them alone."""
+
+    models: dict[Path, Path] = Field(
+        default={}, description="model directory → the GGUF file that drafts its answers"
+    )
+    threads: int = Field(default=0, ge=0, description="threads of a draft; 0 for all cores")
+    gpu_layers: int = Field(default=0, ge=-1, description="layers on a GPU; -1 for all")
+    context: int = Field(
+        default=0, ge=0, description="tokens that a draft holds; 0 for the model's own limit"
+    )
+
+
 class ApiConfig(_Section):
     """The HTTP API; none where the section is absent."""
 
@@ -103,6 +116,7 @@ class Config(_Section):
     roles: RolesConfig = RolesConfig()
     money: MoneyConfig = MoneyConfig()
     inference: InferenceConfig = InferenceConfig()
+    llama: LlamaConfig = LlamaConfig()
     api: ApiConfig | None = None
 
 
@@ -132,10 +146,15 @@ def parse_config(values: dict[str, Any], where: str = "configuration") -> Config
 def _resolved(config: Config, folder: Path) -> Config:
     key = config.key
     password_file = None if key.password_file is None else folder / key.password_file
+    drafts = {folder / model: folder / gguf for model, gguf in config.llama.models.items()}
+    held = tuple(folder / model for model in config.models)
+    for model in drafts.keys() - set(held):
+        raise ConfigError(f"llama.models: {model} is not among the models")
     return config.model_copy(
         update={
             "store": folder / config.store,
-            "models": tuple(folder / model for model in config.models),
+            "models": held,
+            "llama": config.llama.model_copy(update={"models": drafts}),
             "key": key.model_copy(update={"keystore": folder / key.keystore, "password_file": password_file}),
         }
     )

@@ -10,6 +10,7 @@ from oracle_node.config import (
     Config,
     InferenceConfig,
     KeyConfig,
+    LlamaConfig,
     MoneyConfig,
     RolesConfig,
     load_config,
@@ -22,6 +23,7 @@ SECTIONS = {
     "roles": RolesConfig,
     "money": MoneyConfig,
     "inference": InferenceConfig,
+    "llama": LlamaConfig,
     "api": ApiConfig,
 }
 GOOD = """

@@ -54,6 +54,12 @@ def model() -> None:
 @click.option(
     "--image-max", type=float, help="Value of a white pixel, where the input is an image [default: 255]."
 )
+@click.option(
+    "--context",
+    type=click.IntRange(1),
+    help="Tokens of prompt and answer together [default: the file's, at most 1024].",
+)
+@click.option("--answer", type=click.IntRange(1), help="Tokens of an answer [default: half the context].")
 @json_option
 def import_model(
     source: Path,
@@ -62,22 +68,18 @@ def import_model(
     input_range: tuple[float, float] | None,
     outputs: tuple[str, ...],
     image_max: float | None,
+    context: int | None,
+    answer: int | None,
     out: Output,
 ) -> None:
-    """Lower a float32 ONNX network to a tape and prove it total."""
-    from oracle_node.cli.sources import import_source
-    from oracle_node.model.directory import save_model
+    """Lower an ONNX network or a GGUF language model to a tape and prove it total."""
+    from oracle_node.cli.sources import ImportOptions, import_into
 
+    options = ImportOptions(
+        8 if weights == "8" else 15, input_range, outputs or None, image_max, context, answer
+    )
     with out.progress(f"importing {source.name}", None) as advance:
-        imported = import_source(
-            source,
-            8 if weights == "8" else 15,
-            input_range=input_range,
-            outputs=outputs or None,
-            image_max=image_max,
-            progress=lambda done, total: advance(1),
-        )
-    save_model(imported, directory)
+        imported = import_into(directory, source, options, lambda done, total: advance(1))
     out.result({**_facts(imported.describe()), "directory": directory})
 
 
@@ -93,7 +95,11 @@ def inspect(directory: Path, out: Output) -> None:
 
 @model.command()
 @click.argument("directory", metavar="DIR", type=model_directory)
-@click.option("--input", "input_file", type=existing_file, required=True, help=".npy, raw bytes or an image.")
+@click.option("--input", "input_file", type=existing_file, help=".npy, raw bytes or an image.")
+@click.option("--text", help="A prompt, for language models; an empty one is the start token alone.")
+@click.option("--chat", is_flag=True, help="Put the prompt into the model's own chat template.")
+@click.option("--max-tokens", type=click.IntRange(1), help="Tokens of the answer at most.")
+@click.option("--draft", type=existing_file, help="GGUF file with which llama.cpp drafts the answer.")
 @click.option("--trace", "with_trace", is_flag=True, help="Also commit to every tensor of the run.")
 @click.option(
     "--threads", type=click.IntRange(1), default=None, help="Threads of ONNX Runtime [default: all cores]."
@@ -103,7 +109,11 @@ def inspect(directory: Path, out: Output) -> None:
 @json_option
 def run(
     directory: Path,
-    input_file: Path,
+    input_file: Path | None,
+    text: str | None,
+    chat: bool,
+    max_tokens: int | None,
+    draft: Path | None,
     with_trace: bool,
     threads: int | None,
     image_max: float | None,
@@ -112,20 +122,31 @@ def run(
 ) -> None:
     """The model's answer to one input, bit for bit what every other machine gets."""
     from oracle_node.cli.answers import present_answer
+    from oracle_node.cli.prompting import drafting, prompt_request
     from oracle_node.commitments.trace import trace
     from oracle_node.executors.choice import make_executor
     from oracle_node.model.directory import load_model
     from oracle_node.model.solver import solve
 
+    if (input_file is None) == (text is None):
+        raise click.UsageError("give either --input or --text")
     loaded = load_model(directory)
-    request = read_request(input_file, loaded, image_max)
+    if input_file is not None:
+        request = read_request(input_file, loaded, image_max)
+    else:
+        request = prompt_request(loaded, directory, text or "", chat=chat, max_tokens=max_tokens)
     engine = make_executor(loaded.tape, executor, threads)
-    answer = solve(loaded, engine, request)
+    with drafting(loaded, directory, draft, threads or 0) as proposals:
+        answer = solve(loaded, engine, request, proposals)
     values: dict[str, Any] = {"output": answer.output, "witness": answer.witness, "seconds": answer.seconds}
+    if proposals is not None:
+        values |= {"passes": answer.passes, "corrected_tokens": proposals.corrected_tokens}
     if with_trace:
         sources = loaded.sources(request, answer.output, answer.witness)
         with out.progress("tracing", len(loaded.tape.instructions)) as advance:
-            values["trace_root"] = trace(engine, loaded.symbols(sources), sources, lambda _: advance(1)).root
+            known = zip(loaded.tape.weights, loaded.weight_roots, strict=True)
+            made = trace(engine, loaded.symbols(sources), sources, lambda _: advance(1), known)
+        values["trace_root"] = made.root
     out.result({**values, **present_answer(loaded, answer.output)})
 
 

@@ -60,7 +60,7 @@ async def _run(config: Config, out: Output) -> None:
 async def _check(config: Config, out: Output) -> None:
     account = load_key(config.key.keystore, _password(config))
     with out.progress("proving the models", len(config.models)) as advance:
-        shelf = Shelf.load(_counted(config.models, advance), config.inference.threads)
+        shelf = Shelf.load(_counted(config.models, advance), config.inference.threads, config.llama)
     async with connect(config.chain.rpc.get_secret_value()) as web3:
         client = await OracleClient.open(web3, config.chain.oracle, chain_id=config.chain.chain_id)
         head, balance_wei = await client.head(), await client.balance(account.address)

@@ -1,12 +1,12 @@
 """Model files of other formats, by their ending, as models of ours with a card."""
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from oracle_node.errors import ConfigError
-from oracle_node.importers.imported import ImportedModel, TensorInfo
-from oracle_node.model.directory import load_model
+from oracle_node.importers.imported import ImportedModel, Progress, TensorInfo
+from oracle_node.model.directory import TOKENIZER, ModelWriter, load_model
 from oracle_node.model.model import Card, Model
 from oracle_node.shipped import shipped
 
@@ -14,30 +14,102 @@ DIGITS_IMAGE_MAX = 16.0
 """White, in the shipped classifier's input."""
 
 
+@dataclass(frozen=True)
+class ImportOptions:
+    """What `model import` may be told; each format has its own."""
+
+    weights: Literal[8, 15] = 15
+    input_range: tuple[float, float] | None = None
+    outputs: tuple[str, ...] | None = None
+    image_max: float | None = None
+    context: int | None = None
+    answer: int | None = None
+
+
+def import_into(
+    directory: Path, source: Path, options: ImportOptions, progress: Progress | None = None
+) -> Model:
+    """Import a file into a new model directory."""
+    with ModelWriter(directory) as writer:
+        model = import_source(source, options, writer, progress)
+        if source.suffix.lower() == ".gguf":
+            from oracle_node.language.tokenizer import write_vocabulary
+
+            write_vocabulary(source, directory / TOKENIZER)
+        writer.finish(model)
+    return model
+
+
 def import_source(
     source: Path,
-    weights: Literal[8, 15] = 15,
-    *,
-    input_range: tuple[float, float] | None = None,
-    outputs: tuple[str, ...] | None = None,
-    image_max: float | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    options: ImportOptions = ImportOptions(),
+    keep: ModelWriter | None = None,
+    progress: Progress | None = None,
 ) -> Model:
-    """Import by the file's ending; ConfigError where there is no importer for it."""
+    """Import by the file's ending; ConfigError where there is no importer for it, or not with these options."""
     match source.suffix.lower():
         case ".onnx":
-            from oracle_node.importers.onnx import import_onnx
-
-            imported = import_onnx(
-                source, weights=weights, input_range=input_range, outputs=outputs, progress=progress
-            )
+            return _import_onnx(source, options, keep, progress)
         case ".gguf":
-            raise ConfigError(f"{source}: GGUF models cannot be imported by this version; .onnx can")
+            return _import_gguf(source, options, keep, progress)
         case ending:
             raise ConfigError(
-                f"{source}: no importer for {ending or 'a file without an ending'}; give an .onnx file"
+                f"{source}: no importer for {ending or 'a file without an ending'}; give an .onnx or a .gguf file"
             )
-    return Model.of(imported.tape, _card(source, imported, image_max))
+
+
+def _import_onnx(
+    source: Path, options: ImportOptions, keep: ModelWriter | None, progress: Progress | None
+) -> Model:
+    from oracle_node.importers.onnx import import_onnx
+
+    _require_unset(source, context=options.context, answer=options.answer)
+    imported = import_onnx(
+        source,
+        weights=options.weights,
+        input_range=options.input_range,
+        outputs=options.outputs,
+        keep=keep,
+        progress=progress,
+    )
+    return Model.of(imported.tape, _card(source, imported, options.image_max))
+
+
+def _import_gguf(
+    source: Path, options: ImportOptions, keep: ModelWriter | None, progress: Progress | None
+) -> Model:
+    from oracle_node.importers.gguf import import_gguf
+    from oracle_node.language.prompts import card_input
+
+    _require_unset(
+        source, input_range=options.input_range, outputs=options.outputs, image_max=options.image_max
+    )
+    imported = import_gguf(
+        source,
+        weights=options.weights,
+        context=options.context,
+        answer=options.answer,
+        keep=keep,
+        progress=progress,
+    )
+    limits, h = imported.limits, imported.hyperparameters
+    card = Card(
+        name=source.stem,
+        description=(
+            f"{h.architecture} of {h.layers} layers, imported from {source.name} with weights {imported.weights}, "
+            f"context {limits.context}, answer {limits.answer}"
+        ),
+        origin=f"sha256:{imported.source_sha256}",
+        input=card_input(limits),
+        answer={"kind": "text"},
+    )
+    return Model.of(imported.tape, card)
+
+
+def _require_unset(source: Path, **options: object) -> None:
+    name = next((name for name, value in options.items() if value is not None), None)
+    if name is not None:
+        raise ConfigError(f"--{name.replace('_', '-')} is not for {source.suffix} files")
 
 
 def _card(source: Path, imported: ImportedModel, image_max: float | None) -> Card:
@@ -62,7 +134,7 @@ def _describe(tensor: TensorInfo) -> dict[str, Any]:
 
 def import_digits(weights: Literal[8, 15] = 15) -> Model:
     """The shipped classifier, imported anew."""
-    return import_source(shipped("digits").source, weights, image_max=DIGITS_IMAGE_MAX)
+    return import_source(shipped("digits").source, ImportOptions(weights, image_max=DIGITS_IMAGE_MAX))
 
 
 def model_or_digits(directory: Path | None) -> Model:

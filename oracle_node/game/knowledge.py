@@ -49,7 +49,8 @@ class Knowledge:
     def run(self, progress: Progress | None = None) -> Trace:
         """Compute the trace now, unless it is known; the slow part of a dispute."""
         if self._trace is None:
-            self._trace = trace(self.executor, self.symbols, self.sources, progress)
+            known = zip(self.tape.weights, self._weight_roots or (), strict=False)
+            self._trace = trace(self.executor, self.symbols, self.sources, progress, known)
         return self._trace
 
     @property

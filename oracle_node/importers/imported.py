@@ -1,10 +1,13 @@
 """What an importer hands over: a tape, and how people write its input and read its answer."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from oracle_node.tape.instruction import Tape
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total) as an import goes on."""
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,8 @@ class Effects:
         shelved = self._shelf[request.listing.model_id]
         try:
             answer = await self._inference.run(
-                shelved.model.model_id, lambda: solve(shelved.model, shelved.executor, request.input)
+                shelved.model.model_id,
+                lambda: solve(shelved.model, shelved.executor, request.input, shelved.draft),
             )
         except RequestRefusedError as error:
             self._refused.add(request_id)
@@ -158,7 +159,12 @@ class Effects:
         self._store.keep_answer(
             StoredAnswer(request_id, shelved.model.model_id, answer.output, answer.witness, salt)
         )
-        log.info("request_solved", request_id="0x" + request_id.hex(), seconds=round(answer.seconds, 3))
+        log.info(
+            "request_solved",
+            request_id="0x" + request_id.hex(),
+            seconds=round(answer.seconds, 3),
+            passes=answer.passes,
+        )
 
     async def _judge(self, claim: ClaimFacts, snapshot: Snapshot) -> None:
         model_id = snapshot.requests[claim.view.request_id].listing.model_id

@@ -54,7 +54,7 @@ async def run_node(
     """
     roles = roles_of(config.roles)
     if shelf is None:
-        shelf = await asyncio.to_thread(Shelf.load, config.models, config.inference.threads)
+        shelf = await asyncio.to_thread(Shelf.load, config.models, config.inference.threads, config.llama)
     models = tuple(model.model_id for model in shelf)
     async with AsyncExitStack() as stack:
         store = Store(config.store)

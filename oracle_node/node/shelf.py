@@ -4,11 +4,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from oracle_node.config import LlamaConfig
 from oracle_node.errors import ConfigError
 from oracle_node.executors.base import Executor
 from oracle_node.executors.onnx import OnnxExecutor
+from oracle_node.language.drafts import LOOKUP_TOKENS, LlamaWriter, LookupWriter, ProposedText
+from oracle_node.language.prompts import is_language, load_language
 from oracle_node.model.directory import load_model
 from oracle_node.model.model import Model
+from oracle_node.model.solver import Draft
 from oracle_node.tape.analysis import analyse
 
 
@@ -18,6 +22,8 @@ class ShelvedModel:
 
     model: Model
     executor: Executor
+    draft: Draft | None = None
+    """Who writes the answers that the executor then checks, for language models."""
 
 
 class Shelf:
@@ -27,9 +33,9 @@ class Shelf:
         self._by_id = {shelved.model.model_id: shelved for shelved in models}
 
     @classmethod
-    def load(cls, directories: Iterable[Path], threads: int = 0) -> "Shelf":
+    def load(cls, directories: Iterable[Path], threads: int = 0, llama: LlamaConfig | None = None) -> "Shelf":
         """Read, hash and prove every model; ModelError or AdmissionError where one is not acceptable."""
-        return cls(shelve(load_model(directory), threads) for directory in directories)
+        return cls(_shelved(directory, threads, llama or LlamaConfig()) for directory in directories)
 
     def __contains__(self, model_id: object) -> bool:
         return model_id in self._by_id
@@ -43,7 +49,22 @@ class Shelf:
         return self._by_id[model_id]
 
 
-def shelve(model: Model, threads: int = 0) -> ShelvedModel:
+def shelve(model: Model, threads: int = 0, draft: Draft | None = None) -> ShelvedModel:
     """Prove a model's tape and make it ready to run; AdmissionError where the proof fails."""
     analysis = analyse(model.tape)
-    return ShelvedModel(model, OnnxExecutor(model.tape, threads, analysis))
+    return ShelvedModel(model, OnnxExecutor(model.tape, threads, analysis), draft)
+
+
+def _shelved(directory: Path, threads: int, llama: LlamaConfig) -> ShelvedModel:
+    model = load_model(directory)
+    return shelve(model, threads, _draft(model, directory, llama) if is_language(model) else None)
+
+
+def _draft(model: Model, directory: Path, llama: LlamaConfig) -> Draft:
+    """llama.cpp where the configuration has a GGUF file for the model, else a lookup."""
+    language = load_language(model, directory)
+    gguf = llama.models.get(directory)
+    if gguf is None:
+        return ProposedText(language, LookupWriter(), LOOKUP_TOKENS)
+    context = llama.context or language.limits.context
+    return ProposedText(language, LlamaWriter(gguf, context, llama.threads, llama.gpu_layers))

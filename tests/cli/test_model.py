@@ -20,7 +20,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from oracle_node.model.directory import save_model
 
     folder = tmp_path_factory.mktemp("models") / "digits"
-    save_model(import_source(DIGITS.source, 15), folder)
+    save_model(import_source(DIGITS.source), folder)
     return folder
 
 

@@ -39,3 +39,9 @@ def test_trace__of_a_run__commits_to_every_tensor_and_reports_progress() -> None
 def test_trace__of_tensors_out_of_order__is_refused() -> None:
     with pytest.raises(ValueError, match="streams tensor 2 where 1 is due"):
         trace(Recorded([0, 2]), (0,) * 8, ())
+
+
+def test_trace__of_tensors_whose_roots_are_known__hashes_the_others_only() -> None:
+    told, equal = b"\1" * 32, TENSORS[2].copy()
+    result = trace(Recorded([0, 1, 2]), (0,) * 8, (), known=[(TENSORS[1], told), (equal, told)])
+    assert result.roots == (tensor_root(TENSORS[0]), told, tensor_root(TENSORS[2]))

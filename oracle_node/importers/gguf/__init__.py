@@ -11,7 +11,7 @@ from oracle_node.importers.gguf.text import ANSWER, LENGTH, REQUEST, Limits, Tok
 from oracle_node.importers.gguf.transformer import Transformer
 from oracle_node.importers.gguf.vocabulary import Vocabulary, read_vocabulary
 from oracle_node.importers.gguf.weights import Keep, Weights
-from oracle_node.importers.onnx import Progress
+from oracle_node.importers.imported import Progress
 from oracle_node.tape.builder import TapeBuilder
 from oracle_node.tape.instruction import DEFAULT_STEP_BOUND, Tape
 
@@ -44,8 +44,8 @@ def import_gguf(
     """The model in a GGUF file as a tape with `weights`-bit weights.
 
     `context` limits prompt and answer together (default: the file's, at most 1,024 tokens), `answer` the answer
-    (default: half of it). `keep` stores weights where they take no memory. `progress(done, total)` is called after every
-    layer. ModelError names the file's fault.
+    (default: half of it). `keep` stores weights where they take no memory. `progress(done, total)` is called after
+    every layer. ModelError names the file's fault.
     """
     with GgufFile.open(path) as file:
         h = read_hyperparameters(file)

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from oracle_node.errors import AdmissionError, ModelError
-from oracle_node.importers.imported import ImportedModel, TensorInfo, count_names
+from oracle_node.importers.imported import ImportedModel, Progress, TensorInfo, count_names
 from oracle_node.importers.onnx.graph import Graph, GraphNode, load
 from oracle_node.importers.onnx.lowering import Lowering
 from oracle_node.importers.onnx.node import Node
@@ -21,14 +21,12 @@ from oracle_node.importers.onnx.operators import HANDLERS
 from oracle_node.importers.onnx.tensor import Tensor
 from oracle_node.tape.builder import TapeBuilder
 from oracle_node.tape.instruction import DEFAULT_STEP_BOUND, Source
-from oracle_node.tape.types import DType, SourceKind
+from oracle_node.tape.types import Array, DType, SourceKind
 
 DEFAULT_FLOAT_RANGE = (-(2.0**20), 2.0**20)
 """What float inputs are clamped to unless the importer is told otherwise."""
 _SHARED_OPERATIONS = 8
 """A tensor that several nodes read is materialised if it takes more operations than this to recompute."""
-
-Progress = Callable[[int, int], None]
 
 
 def import_onnx(
@@ -38,20 +36,21 @@ def import_onnx(
     input_range: tuple[float, float] | None = None,
     outputs: tuple[str, ...] | None = None,
     step_bound: int = DEFAULT_STEP_BOUND,
+    keep: Callable[[Array], Array] | None = None,
     progress: Progress | None = None,
 ) -> ImportedModel:
     """The network in an ONNX file as a tape with `weights`-bit weights.
 
     Inputs are clamped to `input_range` (default ±2^20 for floats). The answer is the network's outputs, or those named
-    in `outputs`, one after another. `progress(done, total)` is called after every node. ModelError names the file's or
-    the node's fault, AdmissionError the node for which no proof was found.
+    in `outputs`, one after another. `keep` gets every constant, in order; `progress(done, total)` is called after every
+    node. ModelError names the file's or the node's fault, AdmissionError the node for which no proof was found.
     """
     graph = load(Path(path), outputs)
     length = sum(info.elements for info in graph.inputs)
     if len({info.dtype for info in graph.inputs}) > 1:
         raise ModelError(f"{path}: its inputs have different types, but a request has one: add Cast nodes")
     request = Source(DType.of(np.empty(0, graph.inputs[0].dtype)), length, length)
-    low = Lowering(TapeBuilder(request, step_bound=step_bound), weights)
+    low = Lowering(TapeBuilder(request, step_bound=step_bound, keep=keep), weights)
     tensors = _inputs(low.b, graph, input_range)
     tensors.update({name: Tensor.constant(data) for name, data in graph.constants.items()})
     readers = Counter(name for node in graph.nodes for name in node.inputs) + Counter(graph.outputs)

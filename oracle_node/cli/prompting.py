@@ -1,0 +1,44 @@
+"""Prompts on the command line: text into a language model's request, and who drafts its answer."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from oracle_node.errors import ConfigError
+from oracle_node.language.drafts import LOOKUP_TOKENS, LlamaWriter, LookupWriter, ProposedText
+from oracle_node.language.prompts import is_language, load_language
+from oracle_node.model.directory import TOKENIZER
+from oracle_node.model.model import Model
+
+
+def prompt_request(
+    model: Model, directory: Path, text: str, *, chat: bool = False, max_tokens: int | None = None
+) -> bytes:
+    """The request of a text, tokenised by the model's own tokenizer; an empty text is the start token alone."""
+    from oracle_node.language.tokenizer import Tokenizer
+
+    language = load_language(model, directory)
+    with Tokenizer.open(directory / TOKENIZER) as tokenizer:
+        tokens = tokenizer.chat(text) if chat else tokenizer.encode(text)
+    start = language.vocabulary.start
+    if not tokens and start is not None:
+        tokens = [start]
+    return language.request(tokens, max_tokens).tobytes()
+
+
+@contextmanager
+def drafting(
+    model: Model, directory: Path, gguf: Path | None, threads: int = 0
+) -> Iterator[ProposedText | None]:
+    """A draft for the model's answers: llama.cpp's with a GGUF file, else a lookup; None where answers are no text."""
+    if not is_language(model):
+        if gguf is not None:
+            raise ConfigError(f"{directory}: only language models are drafted for")
+        yield None
+        return
+    language = load_language(model, directory)
+    if gguf is None:
+        yield ProposedText(language, LookupWriter(), LOOKUP_TOKENS)
+        return
+    with LlamaWriter(gguf, language.limits.context, threads) as writer:
+        yield ProposedText(language, writer)
