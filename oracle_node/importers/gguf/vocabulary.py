@@ -94,11 +94,13 @@ def read_vocabulary(file: GgufFile) -> Vocabulary:
         raise ModelError(f"{file.path}: pre-tokenizer {pre!r} is not supported")
     names = _names(file)
     roles = _roles(file, len(names))
+    controls = _controls(roles)
     start = _token(file, len(names), "bos_token_id", _DEFAULT_START[kind])
     adds_start = file.metadata(_KEY + "add_bos_token", bool, kind == "llama" or pre in _STARTING_PRE)
     if adds_start and start is None:
         raise ModelError(f"{file.path}: its texts begin with a start token, but it has none")
     end = _ends(file, names, roles, _DEFAULT_END[kind])
+    controls |= _controls(roles)  # those that the file calls so, and those that llama.cpp does
     piece = _sentencepiece if kind == "llama" else _byte_level
     return Vocabulary(
         pieces=tuple(piece(file, names[i], roles[i], i) for i in range(len(names))),
@@ -107,8 +109,12 @@ def read_vocabulary(file: GgufFile) -> Vocabulary:
         adds_start=adds_start,
         drops_leading_space=kind == "llama" and file.metadata(_KEY + "add_space_prefix", bool, True),
         kind=kind,
-        controls=tuple((i, names[i]) for i, role in enumerate(roles) if role in (Role.CONTROL, Role.UNKNOWN)),
+        controls=tuple((i, names[i]) for i in sorted(controls)),
     )
+
+
+def _controls(roles: list[Role]) -> set[int]:
+    return {token for token, role in enumerate(roles) if role in (Role.CONTROL, Role.UNKNOWN)}
 
 
 def _names(file: GgufFile) -> list[bytes]:
