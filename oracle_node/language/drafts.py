@@ -4,7 +4,6 @@ A writer proposes a few tokens at a time: llama.cpp does, or what followed the s
 more tokens while they are right, fewer after a correction.
 """
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -13,8 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from oracle_node.errors import ConfigError
+from oracle_node.language.llama import llama_cpp_package
 from oracle_node.language.prompts import Language
-from oracle_node.language.tokenizer import LLAMA_LOGGER, llama_cpp_package
 from oracle_node.model.solver import Claim
 
 _FEWEST, _FIRST, _MOST = 8, 32, 256
@@ -91,10 +90,11 @@ class LlamaWriter:
     def __init__(self, path: Path, context: int, threads: int = 0, gpu_layers: int = 0) -> None:
         """`threads` 0 means one a core. ConfigError where llama-cpp-python or the file is missing."""
         llama_cpp = llama_cpp_package()
-        logging.getLogger(LLAMA_LOGGER).setLevel(logging.CRITICAL)
         if not path.is_file():
             raise ConfigError(f"{path}: there is no such file to draft with")
         options: dict[str, Any] = {"n_threads": threads or None, "n_threads_batch": threads or None}
+        # float32 keys and values: what llama.cpp rounds to float16 by default, the tape does not
+        options |= {"type_k": llama_cpp.GGML_TYPE_F32, "type_v": llama_cpp.GGML_TYPE_F32}
         try:
             self._llama = llama_cpp.Llama(
                 str(path), n_ctx=context, n_gpu_layers=gpu_layers, verbose=False, **options

@@ -14,6 +14,8 @@ from oracle_node.tape.view import View
 
 ACTIVATION_LIMIT = 8191
 """Activations are 14-bit integers: two digits of the fast plan."""
+HEAD_LIMIT = 32767
+"""Queries, keys and values are 16-bit integers: their products are made in float64 anyway."""
 PRODUCT_BLOCK = 1024
 MAXIMUM_BLOCK = 64
 ARGMAX_BLOCK = 256
@@ -28,15 +30,15 @@ class Linear:
     scale: View
 
 
-def quantized_rows(b: TapeBuilder, x: View) -> Quantized:
-    """x as 14-bit integers relative to the largest of each row; errs by at most half a step."""
+def quantized_rows(b: TapeBuilder, x: View, limit: int = ACTIVATION_LIMIT) -> Quantized:
+    """x as i16 integers up to `limit`, relative to the largest of each row; errs by at most half a step."""
     scale = largest(b, x)
-    bound = float(ACTIVATION_LIMIT)
+    bound = float(limit)
     q = b.map(
         lambda v, s: (v * (bound / s)).round().clamp(-bound, bound).to_int(),
         x, scale.unsqueeze(-1), dtype=DType.I16,
     )  # fmt: skip
-    return Quantized(q, scale, ACTIVATION_LIMIT)
+    return Quantized(q, scale, limit)
 
 
 def largest(b: TapeBuilder, x: View) -> View:

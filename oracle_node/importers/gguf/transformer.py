@@ -14,6 +14,7 @@ import numpy as np
 from oracle_node.importers.gguf.hyperparameters import Hyperparameters
 from oracle_node.importers.gguf.reductions import (
     ACTIVATION_LIMIT,
+    HEAD_LIMIT,
     Linear,
     argmax,
     largest,
@@ -164,12 +165,12 @@ class Transformer:
         queries = self._rotated(self._heads(out["q"], f"{block}.attn_q"))
         keys = self._rotated(self._heads(out["k"], f"{block}.attn_k"))
         values = self._heads(out["v"], f"{block}.attn_v")
-        qq, kq, vq = (quantized_rows(b, tensor) for tensor in (queries, keys, values))
+        qq, kq, vq = (quantized_rows(b, tensor, HEAD_LIMIT) for tensor in (queries, keys, values))
         # axes (token, kv head, head of its group, earlier token)
         grouped = qq.q.split_axis(1, groups)
         earlier = kq.q.moved(0, 1).unsqueeze(1).unsqueeze(0)
         scores = b.contract(grouped.unsqueeze(3), earlier, 1, DType.I64)
-        factor = 1.0 / (sqrt(h.head_width) * ACTIVATION_LIMIT**2)
+        factor = 1.0 / (sqrt(h.head_width) * HEAD_LIMIT**2)
         masked = b.map(
             lambda s, qs, ks, now, then: (then <= now).where(s.to_float() * (qs * ks * factor), _MASKED),
             scores,
@@ -182,7 +183,7 @@ class Transformer:
         peak, weighted = self._weighted(weights, vq.scale)
         by_token = b.copy(vq.q.transpose(1, 2, 0))
         sums = b.contract(weighted.unsqueeze(3), by_token.unsqueeze(1).unsqueeze(0), 1, DType.I64)
-        inverse = 1.0 / ACTIVATION_LIMIT
+        inverse = 1.0 / HEAD_LIMIT
         mixed = b.map(
             lambda s, t, p: s.to_float() * (p * inverse) / t.to_float().maximum(_ONE),
             sums, total.unsqueeze(3), peak.unsqueeze(2).unsqueeze(3),
