@@ -4,7 +4,6 @@ A text never becomes a control token: only a chat template's own words do. Not h
 (`oracle_node.importers.gguf.vocabulary`).
 """
 
-import logging
 import re
 import struct
 from collections.abc import Iterable
@@ -15,22 +14,9 @@ from typing import Any
 from oracle_node.errors import ConfigError, ModelError
 from oracle_node.importers.gguf.file import GgufFile
 from oracle_node.importers.gguf.vocabulary import Vocabulary, read_vocabulary
+from oracle_node.language.llama import llama_cpp_package
 
 _TEMPLATE = "tokenizer.chat_template"
-_LOGGER = "llama-cpp-python"
-"""The logger whose level decides what llama.cpp prints."""
-
-
-def llama_package() -> Any:
-    """The `llama_cpp` package; ConfigError where it is not installed."""
-    try:
-        import llama_cpp
-        import llama_cpp.llama_chat_format
-    except (ImportError, OSError, RuntimeError) as error:
-        raise ConfigError(
-            f"tokens need llama.cpp, which cannot be loaded ({error}): pip install 'oracle-node[llm]'"
-        ) from None
-    return llama_cpp
 
 
 class Tokenizer:
@@ -41,7 +27,7 @@ class Tokenizer:
         self.vocabulary = vocabulary
         self._template = template
         self._controls = dict(vocabulary.controls)
-        self._llama = llama_package()
+        self._llama = llama_cpp_package()
         self._model = model
         self._tokens = self._llama.llama_model_get_vocab(model)
 
@@ -54,8 +40,7 @@ class Tokenizer:
             vocabulary = read_vocabulary(file)
             _require_every_byte(file, vocabulary)
             template = file.metadata(_TEMPLATE, str, None)
-        llama = llama_package()
-        logging.getLogger(_LOGGER).setLevel(logging.CRITICAL)
+        llama = llama_cpp_package()
         parameters = llama.llama_model_default_params()
         parameters.vocab_only = True
         model = llama.llama_model_load_from_file(str(path).encode(), parameters)
