@@ -7,6 +7,7 @@ A text never becomes a control token: only a chat template's own words do. Not h
 import re
 import struct
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -80,9 +81,8 @@ class Tokenizer:
             for fragment in self._split(part) if is_template else [part]:
                 last = fragments[-1] if fragments else None
                 if isinstance(fragment, str) and isinstance(last, str):
-                    fragments[-1] = (
-                        last + fragment
-                    )  # one text to the tokenizer, which may begin each with a space
+                    # one text to the tokenizer, which may begin each with a space
+                    fragments[-1] = last + fragment
                 else:
                     fragments.append(fragment)
         tokens: list[int] = []
@@ -119,12 +119,17 @@ class Tokenizer:
             raise ConfigError(f"llama.cpp cannot tokenize a text of {len(data)} bytes")
         return list(buffer[:count])
 
+    @cached_property
+    def _short(self) -> dict[bytes, int]:
+        """Tokens by what they say, as far as that can be one character; text before bytes, which come first."""
+        return {piece: token for token, piece in enumerate(self.vocabulary.pieces) if 0 < len(piece) <= 4}
+
     def _spelled(self, control: int) -> list[int]:
         """The characters of a control token's name, a token each; bytes where the vocabulary has no such character."""
         name = self._controls[control]
         if self.vocabulary.kind == "llama":
             name = name.replace("\u2581".encode(), b" ")
-        single = {piece: token for token, piece in enumerate(self.vocabulary.pieces) if 0 < len(piece) <= 4}
+        single = self._short
         tokens: list[int] = []
         for character in name.decode(errors="surrogateescape"):
             data = character.encode(errors="surrogateescape")
