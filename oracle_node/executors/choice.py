@@ -4,12 +4,17 @@ from oracle_node.executors.base import Executor
 from oracle_node.tape.instruction import Tape
 
 
-def make_executor(tape: Tape, name: str = "onnx", threads: int | None = None) -> Executor:
-    """`onnx` or `reference`; `threads` concerns ONNX Runtime, which is loaded only where it is wanted."""
+def make_executor(
+    tape: Tape, name: str = "onnx", threads: int | None = None, cache_bytes: int | None = None
+) -> Executor:
+    """`onnx` or `reference`; the rest concerns ONNX Runtime, which is loaded only where it is wanted.
+
+    `cache_bytes` bounds what is kept of arrays derived from a large model's weights (default: as memory allows).
+    """
     if name == "reference":
         from oracle_node.executors.reference import ReferenceExecutor
 
         return ReferenceExecutor(tape)
     from oracle_node.executors.onnx import OnnxExecutor
 
-    return OnnxExecutor(tape, threads=threads or 0)
+    return OnnxExecutor(tape, threads=threads or 0, cache_bytes=cache_bytes)

@@ -51,6 +51,7 @@ def _fill(result: np.ndarray, window: np.ndarray, functions: Sequence[Elementwis
         for function in functions:
             block = function(block)
         if by_words:
+            block = block.astype(result.dtype, copy=False)
             _store_words(words[start // _WORD : (start + rows) // _WORD], block.view(np.uint8))
         else:
             result[start : start + rows] = block

@@ -8,6 +8,7 @@ stands for one array a member of the group, all of one shape and type.
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 
@@ -119,6 +120,7 @@ class Constants:
         self._kept: OrderedDict[Hashable, tuple[np.ndarray, int]] = OrderedDict()
         self._facts: dict[Hashable, int] = {}
         self._round = 0
+        self._lock = Lock()
         self.cached_bytes = 0
 
     def weights(self, refs: Sequence[int], shape: Sequence[int]) -> Constant:
@@ -138,17 +140,16 @@ class Constants:
     def get(self, source: int, steps: tuple[_Move | _Step, ...]) -> np.ndarray:
         """The array that the steps make of a weight, cached or made now."""
         key = (source, _key(steps))
-        if key in self._kept:
-            array, _ = self._kept.pop(key)
-            self._kept[key] = (array, self._round)
-            return array
+        with self._lock:
+            if key in self._kept:
+                array, _ = self._kept.pop(key)
+                self._kept[key] = (array, self._round)
+                return array
         weight = self._literals[-1 - source] if source < 0 else self._weights[source]
         array = _make(weight, steps)
         if not np.may_share_memory(array, weight):
             release(weight)
-            if self._make_room(array.nbytes):
-                self._kept[key] = (array, self._round)
-                self.cached_bytes += array.nbytes
+            self._keep(key, array)
         return array
 
     def fact(self, source: int, key: Hashable, compute: Callable[[], int]) -> int:
@@ -158,14 +159,17 @@ class Constants:
             self._facts[full] = compute()
         return self._facts[full]
 
-    def _make_room(self, size: int) -> bool:
-        """Whether so many bytes more fit, once what nobody used lately is thrown out."""
-        while self._room is not None and self.cached_bytes + size > self._room:
-            oldest = next(iter(self._kept), None)
-            if oldest is None or self._kept[oldest][1] >= self._round - 1:
-                return False
-            self.cached_bytes -= self._kept.pop(oldest)[0].nbytes
-        return True
+    def _keep(self, key: Hashable, array: np.ndarray) -> None:
+        """Keep an array if there is room once what nobody used lately is thrown out."""
+        with self._lock:
+            while self._room is not None and self.cached_bytes + array.nbytes > self._room:
+                oldest = next(iter(self._kept), None)
+                if oldest is None or self._kept[oldest][1] >= self._round - 1:
+                    return
+                self.cached_bytes -= self._kept.pop(oldest)[0].nbytes
+            if key not in self._kept:
+                self._kept[key] = (array, self._round)
+                self.cached_bytes += array.nbytes
 
 
 def _make(weight: np.ndarray, steps: Sequence[_Move | _Step]) -> np.ndarray:

@@ -39,7 +39,7 @@ class OnnxExecutor:
     """`stream` computes at most so many instructions at once."""
     shared_weight_bytes = 256 << 20
     """Layers share a graph from so many bytes of weights on …"""
-    shared_instructions = 192
+    shared_instructions = 96
     """… or, where shapes depend on lengths, if that saves compiling so many instructions."""
 
     def __init__(

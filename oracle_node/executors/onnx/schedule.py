@@ -29,17 +29,18 @@ class Graphs:
     threads: int
 
     def compile(self, node: NodeOf, wanted: Collection[int], given: Collection[int]) -> "Compiled":
-        return Compiled(Plan(node, self.constants, sorted(wanted), given, self.feeding), node, self.threads)
+        plan = Plan(node, self.constants, sorted(wanted), given, self.feeding)
+        return Compiled(plan, node, self.threads, self.feeding)
 
 
 class Compiled:
     """A plan and its session; ONNX Runtime has none for a graph that computes nothing."""
 
-    def __init__(self, plan: Plan, node: NodeOf, threads: int) -> None:
+    def __init__(self, plan: Plan, node: NodeOf, threads: int, common_arena: bool) -> None:
         self.inputs, self.fed = plan.inputs, plan.fed
         self.outputs: Mapping[int, str] = plan.outputs
         self.given = {number: node(number) for number in plan.inputs}
-        self._session = Session(plan.graph, threads) if plan.outputs else None
+        self._session = Session(plan.graph, threads, common_arena) if plan.outputs else None
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> Iterable[np.ndarray]:
         """The outputs in order, for all inputs by name."""

