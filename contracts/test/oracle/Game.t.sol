@@ -9,8 +9,10 @@ import {
     ChallengeView,
     ClaimStatus,
     InstructionProof,
+    NO_LENGTH,
     Proof,
-    Step
+    Step,
+    Turn
 } from "../../src/interfaces/Types.sol";
 import {Merkle} from "./Merkle.sol";
 import {OracleTest} from "./OracleTest.sol";
@@ -233,6 +235,36 @@ contract GameTest is OracleTest {
         assertTrue(ask() != here, "ids bind the chain");
     }
 
+    /// @dev Every part of an id: chain and contract too, since the same accounts and contents may meet on several.
+    function test_ids__of_claims_and_challenges__hash_all_that_they_bind() external {
+        bytes32 requestId = ask();
+        bytes memory output = truth().tensors[ToyModel.OUTPUT].raw;
+        bytes32 content = keccak256(abi.encode(ToyModel.tensor(output, 4).root, ToyModel.tensor("", 0).root));
+        bytes32 claimId = claim(requestId, honest, truth(), 3);
+        assertEq(claimId, idOf(requestId, honest, 3, content), "claim");
+        bytes32 pledge = keccak256("a commitment");
+        bytes32 second = ask(committed, 1);
+        vm.prank(honest);
+        bytes32 promised = oracle.commitClaim{value: CLAIM_BOND}(second, pledge, 4);
+        assertEq(promised, idOf(second, honest, 4, pledge), "committed claim");
+        vm.prank(watcher);
+        bytes32 challengeId = oracle.open{value: CHALLENGE_BOND}(claimId, 5);
+        bytes32 expected = keccak256(abi.encode(block.chainid, address(oracle), claimId, watcher, uint256(5)));
+        assertEq(challengeId, expected, "challenge");
+        ChallengeKey memory key = ChallengeKey(claimId, watcher, 5);
+        assertEq(oracle.challengeIdOf(key), expected, "challenge read back");
+        vm.chainId(77);
+        assertTrue(oracle.challengeIdOf(key) != expected, "a fork's challenge is another one");
+    }
+
+    function idOf(bytes32 requestId, address claimant, uint256 nonce, bytes32 content)
+        private
+        view
+        returns (bytes32)
+    {
+        return keccak256(abi.encode(block.chainid, address(oracle), requestId, claimant, nonce, content));
+    }
+
     // Rule 3: bounds
 
     function test_pick__padding_of_the_trace__refused() external {
@@ -376,6 +408,37 @@ contract GameTest is OracleTest {
         ChallengeView memory v = oracle.getChallenge(key);
         assertEq(v.defenderLeft, CLOCK - 300, "defender's clock");
         assertEq(v.challengerLeft, CLOCK - 200, "challenger's clock");
+    }
+
+    /// @dev Anyone can reveal nodes of a trace that is not posted yet: that answers nothing, so the clock runs on until it is.
+    function test_clocks__revealed_before_the_trace__counts_from_the_trace() external {
+        Trace memory theirs = lie(1, 0);
+        bytes32 claimId = claim(ask(), liar, theirs);
+        ChallengeKey memory key = challenge(claimId, watcher, 0);
+        oracle.reveal(claimId, theirs.root, NO_LENGTH, Merkle.children(theirs.levels, 3, 0, 3));
+        vm.warp(block.timestamp + 400);
+        postTrace(claimId, theirs);
+        uint256 posted = block.timestamp;
+        ChallengeView memory v = oracle.getChallenge(key);
+        assertEq(uint256(v.turn), uint256(Turn.CHALLENGER), "turn");
+        assertEq(v.limit, posted + CLOCK, "the challenger has its whole clock");
+        vm.warp(posted + 100);
+        pickFirst(key, theirs, truth());
+        v = oracle.getChallenge(key);
+        assertEq(v.defenderLeft, CLOCK - 400, "defender's clock");
+        assertEq(v.challengerLeft, CLOCK - 100, "challenger's clock");
+    }
+
+    /// @dev Nor does it mend a trace that comes too late.
+    function test_clocks__revealed_in_time_but_the_trace_late__defender_loses() external {
+        Trace memory theirs = lie(1, 0);
+        bytes32 claimId = claim(ask(), liar, theirs);
+        ChallengeKey memory key = challenge(claimId, watcher, 0);
+        oracle.reveal(claimId, theirs.root, NO_LENGTH, Merkle.children(theirs.levels, 3, 0, 3));
+        vm.warp(block.timestamp + CLOCK + 1);
+        postTrace(claimId, theirs);
+        oracle.timeout(key);
+        assertStatus(claimId, ClaimStatus.REFUTED);
     }
 
     // Many challengers

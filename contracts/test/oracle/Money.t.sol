@@ -145,6 +145,33 @@ contract MoneyTest is OracleTest {
         }
     }
 
+    /// @dev A MAP without operands: that many constants of 9 bytes, then the bytes of some more operations.
+    function constants(uint256 count, uint256 more, bytes memory operations)
+        private
+        pure
+        returns (bytes memory encoded)
+    {
+        encoded = abi.encodePacked(hex"030110010100", uint8(count + more));
+        for (uint256 i = 0; i < count; ++i) {
+            encoded = abi.encodePacked(encoded, uint8(1), int64(1));
+        }
+        encoded = bytes.concat(encoded, operations);
+    }
+
+    function test_pick__instruction_longer_than_a_kibibyte__voids() external {
+        bytes memory longest = constants(113, 0, "");
+        assertEq(longest.length, 1024, "bytes");
+        (bytes32 claimId, ChallengeKey memory key) = malformed(longest);
+        assertStatus(claimId, ClaimStatus.PROPOSED);
+        assertEq(oracle.getChallenge(key).instruction, 1, "named");
+        // Two sums and a choice: nothing is wrong with it but its length.
+        bytes memory longer = constants(112, 3, hex"1000001000001d000000");
+        assertEq(longer.length, 1025, "bytes");
+        (claimId, key) = malformed(longer);
+        assertStatus(claimId, ClaimStatus.VOID);
+        assertStatus(key, ChallengeStatus.VOID);
+    }
+
     /// @dev Too little gas for the evaluator is no malformed instruction, though enough is left to void the claim.
     function test_prove__with_too_little_gas__reverts_and_voids_nothing() external {
         input = inputOf(8192);
@@ -251,6 +278,21 @@ contract MoneyTest is OracleTest {
         oracle.revealClaim(mine, salt, output, "");
         expectRevertOf(IClaims.WrongCommitment.selector);
         oracle.revealClaim(copy, salt, output, "");
+    }
+
+    function test_reveal__long_after_the_commitment__starts_a_whole_window() external {
+        bytes32 requestId = ask(committed, 1);
+        bytes memory output = outputOf(truth());
+        bytes32 claimId = commit(requestId, honest, output, 0);
+        uint256 revealed = block.timestamp + REVEAL_TIMEOUT;
+        vm.warp(revealed);
+        oracle.revealClaim(claimId, 0, output, "");
+        assertEq(oracle.getClaim(claimId).windowEnd, revealed + WINDOW, "window");
+        // On its last second it is still challenged, and not final.
+        vm.warp(revealed + WINDOW);
+        expectRevertOf(IClaims.NotFinal.selector);
+        oracle.finalize(claimId);
+        challenge(claimId, watcher, 0);
     }
 
     function test_propose__where_commitments_are_required__refused() external {
@@ -370,6 +412,24 @@ contract MoneyTest is OracleTest {
         assertEq(oracle.balanceOf(honest), pay, "defender");
         assertEq(oracle.burned(), CHALLENGE_BOND - pay, "the rest is burned");
         assertEq(oracle.balanceOf(watcher), 0, "challenger");
+    }
+
+    /// @dev Rule 9: whoever settles picks the gas price; what is refunded stops at twice the base fee.
+    function test_lose__at_any_gas_price__refund_capped_at_twice_the_base_fee() external {
+        uint256[3] memory prices = [uint256(19 gwei), 20 gwei, 500 gwei];
+        uint256 paid = 0;
+        for (uint256 i = 0; i < prices.length; ++i) {
+            gasPrice(10 gwei, prices[i]);
+            Trace memory t = truth();
+            bytes32 claimId = claim(ask(direct, 1 + i), honest, t);
+            ChallengeKey memory key = challenge(claimId, watcher, 0);
+            answer(key, t);
+            vm.warp(block.timestamp + CLOCK + 1);
+            oracle.timeout(key);
+            uint256 price = i == 0 ? 19 gwei : 20 gwei;
+            paid += (75_000 + 65_000) * price * 3 / 2 + TRACE_SECONDS * 1e9;
+            assertEq(oracle.balanceOf(honest), paid, "refund");
+        }
     }
 
     /// @dev Finality over open challenges: whoever let its clock run out loses its bond also then.
