@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """Write a language model of random weights as a GGUF file that llama.cpp runs: for tests and timings, with no download.
 
-Matrices have a standard deviation of about 1/sqrt(inputs), norms are 1. Weights are written a block of rows at a time,
-so that memory stays under 1 GiB whatever the size of the model. The same arguments give the same bytes.
+Matrices have a standard deviation of about 1/sqrt(inputs), norms are 1, and the token embedding is as large as what all
+layers add to it. Unless it is tied, the output matrix is the embedding with its rows moved on: every token has another
+one that follows it most likely, as clearly as in a trained model. Weights are written a block of rows at a time, so
+that memory stays under 1 GiB whatever the size of the model. The same arguments give the same bytes.
 """
 
 import argparse
@@ -36,6 +38,11 @@ UNIFORM_BYTE_DEVIATION = 73.6
 BIAS_DEVIATION = 0.1
 FIRST_WORD = 3 + 256
 """After <unk>, <s>, </s> and one token for every byte."""
+LAYER_DEVIATION = 0.6
+"""Of what a layer adds to the residual, about."""
+STRIDE = 7919
+"""What follows a word is the word so many places further on."""
+EMBEDDING, OUTPUT = "token_embd.weight", "output.weight"
 
 
 def main() -> int:
@@ -111,9 +118,16 @@ def write(target: Path, h: Hyperparameters, kind: str, seed: int, vocabulary: Pa
     (out,) = writer.fout
     writer.write_padding(out, out.tell())
     rng = np.random.Generator(np.random.SFC64(seed))
+    deviation = LAYER_DEVIATION * sqrt(h.layers)
     for name, shape in shapes.items():
         size = 0
-        for data in blocks(rng, name, shape, kind):
+        if name in (EMBEDDING, OUTPUT):
+            drawn = np.random.Generator(np.random.SFC64([seed, 1]))  # the same twice
+            made = matrix(drawn, shape, kind, deviation if name == EMBEDDING else None)
+            data_blocks = made if name == EMBEDDING else moved_on(b"".join(made), shape[0])
+        else:
+            data_blocks = blocks(rng, name, shape, kind)
+        for data in data_blocks:
             size += out.write(data)
         writer.write_padding(out, size)
     writer.close()
@@ -181,16 +195,31 @@ def blocks(rng: np.random.Generator, name: str, shape: tuple[int, ...], kind: st
     elif name.endswith(".bias"):
         yield uniform(rng, shape, BIAS_DEVIATION).tobytes()
     else:
-        rows, columns = shape
-        step = max(1, BLOCK_ELEMENTS // columns)
-        for start in range(0, rows, step):
-            part = (min(step, rows - start), columns)
-            if kind == "Q8_0":
-                yield q8_0(rng, part)
-            else:
-                yield (
-                    uniform(rng, part, 1 / sqrt(columns)).astype({"F32": "<f4", "F16": "<f2"}[kind]).tobytes()
-                )
+        yield from matrix(rng, shape, kind)
+
+
+def matrix(
+    rng: np.random.Generator, shape: tuple[int, ...], kind: str, deviation: float | None = None
+) -> Iterator[bytes]:
+    """Rows in blocks; the standard deviation is 1/sqrt(columns) unless told otherwise."""
+    rows, columns = shape
+    step, deviation = max(1, BLOCK_ELEMENTS // columns), deviation or 1 / sqrt(columns)
+    for start in range(0, rows, step):
+        part = (min(step, rows - start), columns)
+        if kind == "Q8_0":
+            yield q8_0(rng, part, deviation)
+        else:
+            yield uniform(rng, part, deviation).astype({"F32": "<f4", "F16": "<f2"}[kind]).tobytes()
+
+
+def moved_on(data: bytes, rows: int) -> Iterator[bytes]:
+    """Rows of a matrix such that words follow words; what comes before them follows nothing."""
+    width = len(data) // rows
+    words = rows - FIRST_WORD
+    yield bytes(FIRST_WORD * width)
+    for place in range(words):
+        source = FIRST_WORD + (place - STRIDE) % words
+        yield data[source * width : (source + 1) * width]
 
 
 def uniform(rng: np.random.Generator, shape: tuple[int, ...], deviation: float) -> np.ndarray[Any, Any]:
@@ -201,11 +230,11 @@ def uniform(rng: np.random.Generator, shape: tuple[int, ...], deviation: float) 
     return values
 
 
-def q8_0(rng: np.random.Generator, shape: tuple[int, int]) -> bytes:
+def q8_0(rng: np.random.Generator, shape: tuple[int, int], deviation: float) -> bytes:
     """Rows of random blocks: a scale of 0.5 to 1.5 times the usual, and integers spread evenly."""
     rows, columns = shape
     data = np.empty(rows * columns // Q8_0_ELEMENTS, [("scale", "<f2"), ("q", "i1", Q8_0_ELEMENTS)])
-    usual = 1 / sqrt(columns) / UNIFORM_BYTE_DEVIATION
+    usual = deviation / UNIFORM_BYTE_DEVIATION
     data["scale"] = (rng.random(len(data), np.float32) + np.float32(0.5)) * np.float32(usual)
     integers = np.frombuffer(rng.bytes(rows * columns), np.int8).reshape(data["q"].shape)
     np.maximum(integers, -127, out=data["q"])

@@ -61,10 +61,22 @@ def test_write__every_kind__is_a_whole_model(
         assert h.has_attention_bias == (architecture == "qwen2")
         assert file.type_name("blk.1.ffn_down.weight") == kind
         assert set(file.vector("blk.1.ffn_norm.weight")) == {1.0}
-        for name, inputs in (("token_embd.weight", 64), ("blk.0.ffn_down.weight", 192)):
+        for name, deviation in (("token_embd.weight", 0.6 * 2**0.5), ("blk.0.ffn_down.weight", 192**-0.5)):
             weights = file.rows(name, 0, 64)
-            assert weights.std() == pytest.approx(inputs**-0.5, rel=0.1)
-            assert abs(weights.mean()) < 0.1 * inputs**-0.5
+            assert weights.std() == pytest.approx(deviation, rel=0.1)
+            assert abs(weights.mean()) < 0.1 * deviation
+
+
+@pytest.mark.parametrize("kind", ["Q8_0", "F16", "F32"])
+def test_write__an_output_matrix__lets_every_word_follow_one_other(
+    make: Callable[..., Path], script: ModuleType, kind: str
+) -> None:
+    with GgufFile.open(make("--type", kind)) as file:
+        embedding, output = (file.rows(name, 0, 512) for name in ("token_embd.weight", "output.weight"))
+    first, words = script.FIRST_WORD, 512 - script.FIRST_WORD
+    best = (embedding @ output.T).argmax(axis=1)[first:]
+    assert (best == first + (np.arange(words) + script.STRIDE) % words).all()
+    assert not output[:first].any()
 
 
 def test_write__the_same_seed__gives_the_same_bytes(make: Callable[..., Path]) -> None:

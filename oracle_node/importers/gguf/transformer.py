@@ -183,7 +183,7 @@ class Transformer:
         peak, weighted = self._weighted(weights, vq.scale)
         by_token = b.copy(vq.q.transpose(1, 2, 0))
         sums = b.contract(weighted.unsqueeze(3), by_token.unsqueeze(1).unsqueeze(0), 1, DType.I64)
-        inverse = 1.0 / HEAD_LIMIT
+        inverse = _ONE / HEAD_LIMIT**2
         mixed = b.map(
             lambda s, t, p: s.to_float() * (p * inverse) / t.to_float().maximum(_ONE),
             sums, total.unsqueeze(3), peak.unsqueeze(2).unsqueeze(3),
@@ -209,9 +209,10 @@ class Transformer:
         now, then = self._now.squeeze(2), self._then.squeeze(2)
         seen = b.map(lambda s, n, t: (t <= n).where(s, 0.0), scales, now, then)
         peak = b.map(lambda s: s.maximum(SMALLEST_SCALE), b.reduce(Reducer.MAX, seen))
+        limit = float(HEAD_LIMIT)
         weighted = b.map(
-            lambda w, s, p: (w.to_float() * (s / p)).round().clamp(0.0, _ONE).to_int(),
-            weights, scales.unsqueeze(2), peak.unsqueeze(2).unsqueeze(3), dtype=DType.I32,
+            lambda w, s, p: (w.to_float() * (s / p * (limit / _ONE))).round().clamp(0.0, limit).to_int(),
+            weights, scales.unsqueeze(2), peak.unsqueeze(2).unsqueeze(3), dtype=DType.I16,
         )  # fmt: skip
         return peak, weighted
 
