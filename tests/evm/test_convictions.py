@@ -1,106 +1,58 @@
 """Whole games on the compiled contracts: any corrupted element, of any instruction, is convicted.
 
-The simulation covers every byte of the toy tape (tests/game); here the real oracle, judge and evaluator decide.
+Of the toy tape, at 40 elements: one wrong byte in every element of every tensor, and in the padding (the slow tests;
+the fast ones take a sample of each tensor). Of a real network: 200 corruptions, of every kind in every tensor.
 """
 
-from dataclasses import dataclass, replace
-from functools import cache
+from collections.abc import Iterator
+from random import Random
 
-import numpy as np
 import pytest
 
-from oracle_node.executors.onnx import OnnxExecutor
-from oracle_node.game.knowledge import Knowledge
 from oracle_node.game.state import ChallengeStatus, ClaimStatus
-from oracle_node.importers.onnx import import_onnx
-from oracle_node.model.model import Card, Model
 from oracle_node.tape.instruction import Opcode
-from tests.conftest import SHARED_DATA
-from tests.evm.oracle import START_TIME, EvmContract, address_of
+from tests.evm.claimed import CHALLENGER, CLAIMANT, Claimed, mnist_claim, refute, toy_claim
+from tests.evm.oracle import START_TIME, EvmContract
 from tests.game.simulation import play
-from tests.game.toy import (
-    Challenger,
-    Defender,
-    Liar,
-    LyingDefender,
-    Recorded,
-    Sources,
-    Sybil,
-    padded,
-    right_claim,
-    toy_commitment,
-    toy_tape,
-)
+from tests.game.toy import Defender, Sybil, padded, toy_tape
 
-CLAIMANT, CHALLENGER = address_of("claimant"), address_of("challenger")
+KINDS = ("data", "last", "padding", "first", "data", "beside", "end")
+"""Where a byte is wrong: any element, the last or first one; anywhere in the padding, beside the data, at its end."""
+TOY_INSTRUCTIONS = range(len(toy_tape().instructions))
 
 
-@dataclass(frozen=True)
-class Claimed:
-    """A true claim about a model: what a liar starts from."""
-
-    model: Model
-    sources: Sources
-    knowledge: Knowledge
-
-    def saying(self, tensor: int, data: bytes) -> "Claimed":
-        """The claim that a trace with that tensor goes with: its own output, where that is what was changed."""
-        if tensor != self.model.tape.output:
-            return self
-        request, output, witness = self.sources
-        told = np.frombuffer(data[: output.nbytes], output.dtype)
-        return replace(self, sources=(request, told, witness))
-
-
-@cache
-def mnist_claim() -> Claimed:
-    """The MNIST network's answer to random pixels."""
-    path = SHARED_DATA / "onnx" / "mnist-12.onnx"
-    if not path.exists():
-        pytest.skip("needs ../shared/data/onnx/mnist-12.onnx, which the repository does not ship")
-    model = Model.of(import_onnx(path).tape, Card("mnist"))
-    tape = model.tape
-    pixels = np.random.default_rng(3).integers(0, 256, 784).astype("<f4")
-    sources = (pixels, np.zeros(tape.sources[1].max_elements, "<f4"), np.zeros(0, "u1"))
-    symbols = model.symbols(sources)
-    tensors = [tensor for _, tensor in OnnxExecutor(tape).stream(symbols, sources)]
-    sources = (pixels, tensors[tape.output].reshape(-1), sources[2])
-    knowledge = Knowledge(tape, Recorded(tensors), symbols, sources, weight_roots=model.weight_roots)
-    return Claimed(model, sources, knowledge)
+def wrong_byte(claimed: Claimed, tensor: int, kind: str, random: Random) -> int:
+    """Its position in the tensor's bytes with their padding; one of the data where there is no padding."""
+    length, room = claimed.knowledge.byte_length(tensor), len(padded(claimed.knowledge, tensor))
+    width = claimed.model.tape.instructions[tensor].dtype.width
+    match kind:
+        case "first":
+            return random.randrange(width)
+        case "last":
+            return length - 1 - random.randrange(width)
+        case "padding" if room > length:
+            return random.randrange(length, room)
+        case "beside" if room > length:
+            return length
+        case "end" if room > length:
+            return room - 1
+    return random.randrange(length)
 
 
-def refute(claimed: Claimed, tensor: int, byte: int) -> EvmContract:
-    """One byte of one tensor (or of its padding) is wrong: an honest challenger must win."""
-    data = padded(claimed.knowledge, tensor)
-    data[byte] ^= 0x81
-    told = claimed.saying(tensor, bytes(data))
-    contract = EvmContract(told.model.commitment, told.sources)
-    liar = LyingDefender(Liar(told.knowledge, {tensor: bytes(data)}), CLAIMANT)
-    play(contract, {CLAIMANT: liar, CHALLENGER: Challenger(told.knowledge, CHALLENGER)}, START_TIME)  # type: ignore[arg-type]
-    assert contract.claim.status is ClaimStatus.REFUTED, f"tensor {tensor}, byte {byte} got through"
-    return contract
-
-
-def test_mnist__two_hundred_random_corruptions__are_all_convicted() -> None:
-    claimed = mnist_claim()
-    tape, instructions = claimed.model.tape, claimed.model.tape.instructions
-    rng = np.random.default_rng(17)
-    seen = set()
+def test_mnist__two_hundred_mixed_corruptions__are_all_convicted() -> None:
+    claimed, random = mnist_claim(), Random(17)
+    instructions = claimed.model.tape.instructions
+    seen: dict[int, set[str]] = {}
     for k in range(200):
-        tensor = k % len(instructions)
-        length, room = claimed.knowledge.byte_length(tensor), len(padded(claimed.knowledge, tensor))
-        # every third one in the padding, every fifth one in the last element
-        byte = int(rng.integers(length))
-        if k % 3 == 2 and room > length:
-            byte = int(rng.integers(length, room))
-        elif k % 5 == 4:
-            byte = length - 1
-        contract = refute(claimed, tensor, byte)
-        seen.add(instructions[tensor].opcode)
-        # a trace whose ok, or whose output's padding, is wrong cannot even be posted: that one ends on time
-        unpostable = tensor == tape.ok or (tensor == tape.output and byte >= length)
-        assert contract.moves[-1][0] == ("timeout" if unpostable else "prove"), (tensor, byte)
-    assert seen >= {Opcode.INPUT, Opcode.CONST, Opcode.MAP, Opcode.MATMUL, Opcode.REDUCE, Opcode.CONCAT}
+        # the kind changes with every round over the tensors, so that each of them has each kind
+        round_, tensor = divmod(k, len(instructions))
+        kind = KINDS[round_ % len(KINDS)]
+        refute(claimed, tensor, wrong_byte(claimed, tensor, kind, random), random.randrange(1, 256))
+        seen.setdefault(tensor, set()).add(kind)
+    assert seen.keys() == set(range(len(instructions)))
+    assert all(kinds >= {"data", "last", "padding", "first", "beside"} for kinds in seen.values())
+    opcodes = {instruction.opcode for instruction in instructions}
+    assert opcodes >= {Opcode.INPUT, Opcode.CONST, Opcode.MAP, Opcode.MATMUL, Opcode.REDUCE, Opcode.CONCAT}
 
 
 def test_mnist__every_dispute__takes_four_rounds_at_most() -> None:
@@ -111,17 +63,34 @@ def test_mnist__every_dispute__takes_four_rounds_at_most() -> None:
         assert rounds <= 4, f"tensor {tensor}: {moves}"
 
 
-@pytest.mark.parametrize("tensor", range(len(toy_tape().instructions)))
-def test_toy__elements_and_padding_of_every_instruction__are_convicted(tensor: int) -> None:
-    toy = right_claim(40)
-    model = Model(toy_tape(), toy_commitment(), Card("toy"), ())
-    claimed = Claimed(model, toy.sources, toy.knowledge)
-    if tensor in (toy_tape().output, toy_tape().witness):
-        pytest.skip("the claim itself changes: test_play has it")
-    length = toy.knowledge.byte_length(tensor)
-    for byte in {0, length // 2, length - 1, length, len(padded(toy.knowledge, tensor)) - 1}:
-        if byte < len(padded(toy.knowledge, tensor)):
-            refute(claimed, tensor, byte)
+@pytest.mark.parametrize("tensor", TOY_INSTRUCTIONS)
+def test_toy__some_elements_and_padding_of_every_instruction__are_convicted(tensor: int) -> None:
+    claimed, random = toy_claim(), Random(tensor)
+    for byte in {wrong_byte(claimed, tensor, kind, random) for kind in KINDS}:
+        refute(claimed, tensor, byte, random.randrange(1, 256))
+
+
+def bytes_of_all_elements(claimed: Claimed, tensor: int) -> Iterator[int]:
+    """One byte of every element, each of its bytes in turn."""
+    width = claimed.model.tape.instructions[tensor].dtype.width
+    for element in range(claimed.knowledge.byte_length(tensor) // width):
+        yield element * width + element % width
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tensor", TOY_INSTRUCTIONS)
+def test_toy__every_element_of_every_instruction__is_convicted(tensor: int) -> None:
+    claimed, random = toy_claim(), Random(tensor)
+    for byte in bytes_of_all_elements(claimed, tensor):
+        refute(claimed, tensor, byte, random.randrange(1, 256))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tensor", TOY_INSTRUCTIONS)
+def test_toy__padding_of_every_instruction__is_convicted(tensor: int) -> None:
+    claimed, random = toy_claim(), Random(tensor)
+    for byte in range(claimed.knowledge.byte_length(tensor), len(padded(claimed.knowledge, tensor)), 7):
+        refute(claimed, tensor, byte, random.randrange(1, 256))
 
 
 @pytest.mark.parametrize("seed", range(12))
