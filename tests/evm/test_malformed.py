@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from oracle_node.executors.evm import ChunkNotOpenedError, EvmEvaluator, MalformedInstructionError, Opening
+from oracle_node.tape import encoding
 from oracle_node.tape.affine import Affine
 from oracle_node.tape.encoding import EncodingError, decode, encode
 from oracle_node.tape.instruction import (
@@ -183,7 +184,7 @@ def test_decoding__random_bytes__is_malformed() -> None:
     assert not accepted_by_contract(b"")
 
 
-def test_decoding__an_instruction_of_1024_bytes__is_the_longest() -> None:
+def test_decoding__an_instruction_of_1024_bytes__is_the_longest(monkeypatch: pytest.MonkeyPatch) -> None:
     widest = Affine(-(1 << 63), tuple((s, -(1 << 63)) for s in range(8)))
     wide = Operand(1, DType.I64, (), widest, (widest,) * 8)
     add, where, constant = (
@@ -197,15 +198,21 @@ def test_decoding__an_instruction_of_1024_bytes__is_the_longest() -> None:
 
     constants, rest = divmod(1024 - len(encode(instruction(()))) - 8, 9)
     wheres = rest % 3 + 2  # 4 bytes each, an addition 3
-    data = encode(
-        instruction((constant,) * constants + (where,) * wheres + (add,) * ((rest + 8 - 4 * wheres) // 3))
-    )
+    adds = (rest + 8 - 4 * wheres) // 3
+    data = encode(instruction((constant,) * constants + (where,) * wheres + (add,) * adds))
     assert len(data) == 1024
     assert accepted_by_contract(data)
-    assert not accepted_by_contract(
-        data[:11] + b"\x01\x01" + data[12:]
-    )  # one more byte, as a longer dimension
     assert not accepted_by_contract(data + b"\0")
+    # one more byte, and nothing else wrong: a choice in place of an addition
+    longer = (constant,) * constants + (where,) * (wheres + 1) + (add,) * (adds - 1)
+    with pytest.raises(EncodingError, match="1025 bytes"):
+        encode(instruction(longer))
+    with monkeypatch.context() as lifted:
+        lifted.setattr(encoding, "MAX_BYTES", 1025)
+        data = encode(instruction(longer))
+        assert len(data) == 1025 and accepted_by_python(data)
+    assert not accepted_by_python(data)
+    assert not accepted_by_contract(data)
 
 
 def reduction(coordinates: int, program: Program) -> Instruction:
