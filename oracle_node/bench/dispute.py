@@ -1,14 +1,23 @@
 """`bench dispute`: the gas and rounds of refuting one wrong element, on a development chain, both sides counted."""
 
+from collections.abc import Callable, Sequence
+from time import perf_counter
 from typing import Any
 
 from oracle_node.chain.embedded import Engine
-from oracle_node.demo.refutation import costliest, invent_lie, refute
+from oracle_node.demo.refutation import costliest, refute
 from oracle_node.demo.stage import open_stage
 from oracle_node.errors import ProtocolError
 from oracle_node.executors.base import Executor
+from oracle_node.game.knowledge import Knowledge
 from oracle_node.model.model import Model
-from oracle_node.model.solver import solve
+from oracle_node.model.solver import Draft, solve
+from oracle_node.players.actors import knowledge_of
+from oracle_node.players.adversaries import Lie, lie_once
+from oracle_node.players.dispute import DisputeReport
+from oracle_node.tape.instruction import Opcode, Reduction
+from oracle_node.tape.region import Region
+from oracle_node.tape.step import step_gas
 
 QUOTED_OPML = {
     "system": "ora-io/opml, an MNIST perceptron 784-20-10",
@@ -22,33 +31,82 @@ QUOTED_OPML = {
 
 
 async def bench_dispute(
-    model: Model, executor: Executor, request: bytes, tensor: int | None = None, engine: Engine = "auto"
+    model: Model,
+    executor: Executor,
+    request: bytes,
+    tensors: Sequence[int] | None = None,
+    engine: Engine = "auto",
+    draft: Draft | None = None,
+    progress: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
-    """Play a whole dispute over a wrong element of `tensor` (default: the one that is costliest to prove).
+    """Play a whole dispute over a wrong element of each of `tensors` (default: the one that is costliest to prove).
 
-    Gas counts every transaction of both sides from opening the challenge to settlement; `seconds` is all computing, the
-    chain's included. ProtocolError where the liar gets away.
+    The answer claimed is the true one, the trace behind it is wrong in that element. Gas counts every transaction of
+    both sides from opening the challenge to settlement; `seconds` is all computing of the dispute: the watcher's trace,
+    both sides' moves, the chain's own time. The figures are those of the dispute with the most gas; with several,
+    `disputes` has each. ProtocolError where a liar gets away.
     """
-    chosen = costliest(model) if tensor is None else tensor
-    truth = solve(model, executor, request)
-    lie, lying = invent_lie(model, executor, request, truth, chosen)
+    truth = solve(model, executor, request, draft)
+    start = perf_counter()
+    honest = knowledge_of(model, executor, request, truth.output, truth.witness)
+    honest.run()
+    traced = perf_counter() - start
+    played = []
     async with open_stage(model, engine) as stage:
-        request_id = await stage.ask(request)
-        played = await refute(stage, executor, request_id, request, lying)
-    report = played.report
-    if report.winner != "challenger":
-        raise ProtocolError("the lying claim was not refuted: the challenger lost")
+        for nonce, tensor in enumerate([costliest(model)] if tensors is None else tensors):
+            lie = Lie(tensor, _middle(model, honest, tensor), carried=False)
+            request_id = await stage.ask(request, nonce)
+            refuted = await refute(stage, request_id, honest, lie_once(model, honest, lie))
+            if refuted.report.winner != "challenger":
+                raise ProtocolError(f"the claim that lied about tensor {tensor} was not refuted")
+            played.append(_figures(model, lie, refuted.report, traced))
+            progress()
+    worst = max(played, key=lambda dispute: int(dispute["gas_total"]))
+    several = {"disputes": played} if tensors is not None and len(tensors) > 1 else {}
     return {
         "model_id": model.model_id,
+        **worst,
+        "engine": stage.chain.engine,
+        "trace_seconds": traced,
+        **several,
+        "reference": QUOTED_OPML,
+    }
+
+
+def _middle(model: Model, honest: Knowledge, tensor: int) -> int:
+    return model.tape.instructions[tensor].count(honest.symbols) // 2
+
+
+def _figures(model: Model, lie: Lie, report: DisputeReport, traced: float) -> dict[str, Any]:
+    return {
         "instruction": lie.tensor,
         "opcode": model.tape.instructions[lie.tensor].opcode.name,
         "element": lie.element,
-        "engine": stage.chain.engine,
         "rounds": report.rounds,
         "transactions": report.transactions,
         "gas_total": report.gas_total,
         "gas_step": report.gas_step,
         "gas_by_move": report.gas_by_move,
-        "seconds": report.seconds,
-        "reference": QUOTED_OPML,
+        "seconds": report.seconds + traced,
     }
+
+
+def answers(model: Model) -> set[int]:
+    """The tensors that a claim itself shows: a lie about one of them is another claim."""
+    tape = model.tape
+    return {tape.output, tape.ok, *([] if tape.witness is None else [tape.witness])}
+
+
+def each_kind(model: Model) -> list[int]:
+    """One instruction of every kind, the costliest to prove; of REDUCE one for every way to reduce."""
+    tape = model.tape
+    region = Region(tape.sources, tape.inequalities, tape.derived)
+    found: dict[tuple[Opcode, object], tuple[int, int]] = {}
+    for index, instruction in enumerate(tape.instructions):
+        if index in answers(model):
+            continue
+        tail = instruction.tail
+        kind = (instruction.opcode, tail.reducer if isinstance(tail, Reduction) else None)
+        cost = step_gas(instruction, region), index
+        found[kind] = max(found.get(kind, cost), cost)
+    return sorted(index for _, index in found.values())

@@ -1,6 +1,7 @@
 """`oracle-node bench`: measured beside a baseline in the same run; quoted numbers are marked as quoted."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ from oracle_node.cli.inputs import read_request
 from oracle_node.cli.options import engine_option, existing_file, model_directory
 from oracle_node.cli.output import Output, json_option
 from oracle_node.errors import ConfigError
+from oracle_node.model.model import Model
 from oracle_node.tape.types import SourceKind
 
 
@@ -76,35 +78,113 @@ def exact(
 @click.option(
     "--input", "input_file", type=existing_file, help="Input [default: a sample, or with --model zeros]."
 )
+@click.option("--text", help="A prompt, for language models [default: the start token alone].")
+@click.option(
+    "--max-tokens", type=click.IntRange(1), default=16, show_default=True, help="Of an answer to --text."
+)
+@click.option("--draft", type=existing_file, help="GGUF file with which llama.cpp drafts the answer.")
 @click.option(
     "--tensor",
     type=click.IntRange(0),
     help="Where to lie [default: where one element is costliest to prove].",
 )
+@click.option("--each-kind", is_flag=True, help="Lie once about every kind of instruction.")
 @engine_option
 @json_option
 def dispute(
-    directory: Path | None, input_file: Path | None, tensor: int | None, engine: Engine, out: Output
+    directory: Path | None,
+    input_file: Path | None,
+    text: str | None,
+    max_tokens: int,
+    draft: Path | None,
+    tensor: int | None,
+    each_kind: bool,
+    engine: Engine,
+    out: Output,
 ) -> None:
     """Refute a wrong element on a development chain: rounds and gas of both sides, beside a quoted reference."""
-    from oracle_node.bench.dispute import bench_dispute
+    from oracle_node.bench import dispute as disputes
     from oracle_node.cli.disputes import cost_table
+    from oracle_node.cli.prompting import drafting
     from oracle_node.cli.sources import model_or_digits
     from oracle_node.executors.choice import make_executor
-    from oracle_node.shipped import shipped
 
     loaded = model_or_digits(directory)
-    if tensor is not None and tensor >= len(loaded.tape.instructions):
-        raise ConfigError(
-            f"--tensor {tensor}: the model has instructions 0…{len(loaded.tape.instructions) - 1}"
+    tensors = disputes.each_kind(loaded) if each_kind else None if tensor is None else [tensor]
+    _require_tensors(loaded, tensors or [], disputes.answers(loaded))
+    request = _dispute_request(loaded, directory, input_file, text, max_tokens)
+    engine_of_tape = make_executor(loaded.tape)
+    with (
+        drafting(loaded, directory or Path(), draft) as proposals,
+        out.progress("playing", len(tensors or [0])) as advance,
+    ):
+        found = asyncio.run(
+            disputes.bench_dispute(
+                loaded, engine_of_tape, request, tensors, engine, proposals, lambda: advance(1)
+            )
         )
-    if input_file is None and directory is None:
-        input_file = shipped().sample(7)
-    if input_file is None:
-        source = loaded.tape.sources[SourceKind.REQUEST]
-        request = bytes(source.min_elements * source.dtype.width)
-    else:
-        request = read_request(input_file, loaded)
-    with out.progress("playing", None):
-        found = asyncio.run(bench_dispute(loaded, make_executor(loaded.tape), request, tensor, engine))
     out.result(found, cost_table(found))
+
+
+def _require_tensors(model: Model, tensors: Sequence[int], answers: set[int]) -> None:
+    count = len(model.tape.instructions)
+    for tensor in tensors:
+        if tensor >= count:
+            raise ConfigError(f"--tensor {tensor}: the model has instructions 0…{count - 1}")
+        if tensor in answers:
+            raise ConfigError(f"--tensor {tensor}: this is the answer itself; choose a tensor behind it")
+
+
+def _dispute_request(
+    model: Model, directory: Path | None, input_file: Path | None, text: str | None, max_tokens: int
+) -> bytes:
+    """What is asked in `bench dispute`."""
+    from oracle_node.cli.prompting import prompt_request
+    from oracle_node.language.prompts import is_language
+    from oracle_node.shipped import shipped
+
+    if input_file is not None:
+        return read_request(input_file, model)
+    if directory is None:
+        return read_request(shipped().sample(7), model)
+    if is_language(model):
+        return prompt_request(model, directory, text or "", max_tokens=max_tokens)
+    source = model.tape.sources[SourceKind.REQUEST]
+    return bytes(source.min_elements * source.dtype.width)
+
+
+@bench.command()
+@click.option(
+    "--model", "directory", type=model_directory, required=True, help="Directory of a language model."
+)
+@click.option("--draft", type=existing_file, required=True, help="The GGUF file it was imported from.")
+@click.option(
+    "--prompt-tokens", type=click.IntRange(1), default=32, show_default=True, help="Length of the prompt."
+)
+@click.option(
+    "--tokens", type=click.IntRange(1), default=128, show_default=True, help="Length of the answer."
+)
+@click.option("--threads", type=click.IntRange(1), default=None, help="Threads of both [default: all cores].")
+@click.option(
+    "--rounds", type=click.IntRange(1), default=3, show_default=True, help="Rounds; the median counts."
+)
+@json_option
+def llm(
+    directory: Path,
+    draft: Path,
+    prompt_tokens: int,
+    tokens: int,
+    threads: int | None,
+    rounds: int,
+    out: Output,
+) -> None:
+    """llama.cpp alone, draft and check together, the check alone, and a trace: seconds and ratios in one run."""
+    from oracle_node.bench.llm import bench_llm
+    from oracle_node.model.directory import load_model
+
+    loaded = load_model(directory)
+    with out.progress("measuring", rounds + 1) as advance:
+        found = bench_llm(
+            loaded, directory, draft, prompt_tokens, tokens, threads or 0, rounds, lambda: advance(1)
+        )
+    out.result(found)

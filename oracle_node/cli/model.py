@@ -152,28 +152,37 @@ def run(
 
 @model.command()
 @click.argument("directory", metavar="DIR", type=model_directory)
+@click.option("--source", type=existing_file, required=True, help="The file the model was imported from.")
 @click.option(
-    "--source", type=existing_file, required=True, help="The float network the model was imported from."
-)
-@click.option(
-    "--inputs", type=existing_file, required=True, help=".npz: one array of samples, and perhaps `label`."
+    "--inputs",
+    type=existing_file,
+    help=(
+        ".npz: one array of samples, and perhaps `label`. Language models: a prompt a line, or .npz of token ids "
+        "[default: the start token]."
+    ),
 )
 @click.option("--limit", type=click.IntRange(1), default=None, help="Compare the first samples only.")
+@click.option("--record", is_flag=True, help="Write what was measured into the model's card.")
 @executor_option
 @json_option
 def compare(
-    directory: Path, source: Path, inputs: Path, limit: int | None, executor: str, out: Output
+    directory: Path,
+    source: Path,
+    inputs: Path | None,
+    limit: int | None,
+    record: bool,
+    executor: str,
+    out: Output,
 ) -> None:
-    """The model's answers beside those of its float source, on many inputs."""
-    from oracle_node.bench.compare import compare_with_source, read_samples
-    from oracle_node.executors.choice import make_executor
-    from oracle_node.model.directory import load_model
+    """The model's answers beside those of its source: ONNX Runtime in float32, or llama.cpp."""
+    from oracle_node.cli.comparing import compare_model
+    from oracle_node.model.directory import load_model, record_in_card
 
     loaded = load_model(directory)
-    samples = read_samples(inputs, limit)
-    engine = make_executor(loaded.tape, executor)
-    with out.progress("comparing", len(samples.values)) as advance:
-        out.result(compare_with_source(loaded, engine, source, samples, lambda: advance(1)))
+    found = compare_model(loaded, directory, source, inputs, limit, executor, out)
+    if record:
+        record_in_card(directory, {"agreement": {**found, "source": source.name}})
+    out.result(found)
 
 
 @model.command()

@@ -20,10 +20,7 @@ def prompt_request(
     language = load_language(model, directory)
     with Tokenizer.open(directory / TOKENIZER) as tokenizer:
         tokens = tokenizer.chat(text) if chat else tokenizer.encode(text)
-    start = language.vocabulary.start
-    if not tokens and start is not None:
-        tokens = [start]
-    return language.request(tokens, max_tokens).tobytes()
+    return language.request(tokens or language.start(), max_tokens).tobytes()
 
 
 @contextmanager

@@ -12,10 +12,11 @@ from oracle_node.chain.types import ChallengeKey, ClaimId, RequestId
 from oracle_node.demo.stage import POLL_S, Stage
 from oracle_node.errors import ConfigError
 from oracle_node.executors.base import Executor
+from oracle_node.game.knowledge import Knowledge
 from oracle_node.game.strategy import Player
 from oracle_node.model.model import Model
 from oracle_node.model.solver import Answer
-from oracle_node.players.actors import Challenger, Defender, knowledge_of
+from oracle_node.players.actors import Challenger, Defender
 from oracle_node.players.adversaries import Lie, LyingClaim, tell_lies
 from oracle_node.players.dispute import DisputeReport, Seat, play_dispute
 from oracle_node.players.submission import call_of
@@ -35,13 +36,10 @@ class Refutation:
     proved: ElementProved | None
 
 
-async def refute(
-    stage: Stage, executor: Executor, request_id: RequestId, request: bytes, lying: LyingClaim
-) -> Refutation:
-    """The liar claims, the watcher challenges, both play until the chain decides."""
+async def refute(stage: Stage, request_id: RequestId, honest: Knowledge, lying: LyingClaim) -> Refutation:
+    """The liar claims, the watcher challenges, both play until the chain decides; `honest` is the watcher's view."""
     claim_id = await stage.claim("liar", request_id, lying.output, lying.witness)
     liar, watcher = stage.senders["liar"], stage.senders["watcher"]
-    honest = knowledge_of(stage.model, executor, request, lying.output, lying.witness)
     report = await play_dispute(
         stage.client,
         claim_id,
@@ -114,7 +112,8 @@ def costliest(model: Model) -> int:
     """The computed instruction whose proof of one element takes the most calldata at the limits."""
     tape = model.tape
     region = Region(tape.sources, tape.inequalities, tape.derived)
-    computed = [i for i, instruction in enumerate(tape.instructions) if _is_computed(instruction)]
+    answers = {tape.output, tape.witness, tape.ok}
+    computed = [i for i, step in enumerate(tape.instructions) if _is_computed(step) and i not in answers]
     return max(computed, key=lambda i: step_bytes(tape.instructions[i], region, len(tape.instructions)))
 
 

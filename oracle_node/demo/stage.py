@@ -17,7 +17,7 @@ from oracle_node.chain.events import Event
 from oracle_node.chain.revert import RevertDecoder
 from oracle_node.chain.terms import least_policy
 from oracle_node.chain.transactions import Sender
-from oracle_node.chain.types import ClaimId, ListingId, Policy, RequestId
+from oracle_node.chain.types import ClaimId, ListingId, Policy, RequestId, RequestOptions
 from oracle_node.contracts import artifact_names, load_artifact
 from oracle_node.errors import TransientError
 from oracle_node.model.model import Model
@@ -45,9 +45,10 @@ class Stage:
         """Whose address it is."""
         return next((role for role, key in self.accounts.items() if key.address == address), address)
 
-    async def ask(self, request: bytes) -> RequestId:
-        """The user asks the model."""
-        return await ask(self.client, self.senders["user"], self.listing_id, request)
+    async def ask(self, request: bytes, nonce: int = 0) -> RequestId:
+        """The user asks the model; the nonce tells equal requests apart."""
+        options = RequestOptions(nonce=nonce)
+        return await ask(self.client, self.senders["user"], self.listing_id, request, options)
 
     async def claim(self, role: str, request_id: RequestId, output: bytes, witness: bytes = b"") -> ClaimId:
         """Answer a request as a role, right or wrong, with a bond."""

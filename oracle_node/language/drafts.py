@@ -123,6 +123,10 @@ class LlamaWriter:
             self._llama.eval(found[-1:])
         return found
 
+    def forget(self) -> None:
+        """Keep nothing of what was read."""
+        self._llama.reset()
+
     def logits(self) -> np.ndarray:
         """What it makes of the tokens read so far, (vocabulary,) f32."""
         pointer = self._llama._ctx.get_logits_ith(-1)
@@ -137,4 +141,3 @@ class LlamaWriter:
         )
         self._llama.n_tokens = min(same, len(tokens) - 1)  # `eval` forgets what lies beyond
         self._llama.eval(tokens[self._llama.n_tokens :])
-

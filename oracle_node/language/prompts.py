@@ -35,9 +35,7 @@ class Language:
         """A request for at most `max_tokens` tokens after the prompt's, (n,) i32; ConfigError where it does not fit."""
         room = min(self.limits.answer, self.limits.context + 1 - len(prompt))
         if not prompt:
-            raise ConfigError(
-                "a prompt needs at least one token (this model has no start token to stand for none)"
-            )
+            raise ConfigError("a prompt needs at least one token")
         if room < 1:
             raise ConfigError(
                 f"the prompt has {len(prompt)} tokens, the model takes {self.limits.context} at most"
@@ -53,6 +51,12 @@ class Language:
                 f"there is no token {unknown}: the vocabulary has {len(self.vocabulary.pieces)}"
             )
         return np.asarray([wanted, *prompt], "<i4")
+
+    def start(self) -> list[int]:
+        """The shortest prompt: the start token, or ConfigError where the model has none."""
+        if self.vocabulary.start is None:
+            raise ConfigError("this model has no start token: a prompt must not be empty")
+        return [self.vocabulary.start]
 
     def wanted(self, request: np.ndarray) -> int:
         """The most tokens that an answer to the request may have."""

@@ -1,6 +1,6 @@
 """Model directories: `model.json`, `tape.bin` (u16 length ‖ instruction, each) and `weights.bin` (memory-mapped)."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from math import prod
 from pathlib import Path
@@ -28,8 +28,8 @@ _MAPPED_BYTES = 1 << 20
 class ModelWriter:
     """Writes a model directory, the manifest last: what was not finished is not a model.
 
-    Weights are written as they are made, in the order in which the tape takes them; what `stream` writes comes back as a
-    view of the mapped file. As a context it takes away what it wrote if the import fails.
+    Weights are written as they are made, in the order in which the tape takes them; what `stream` writes comes back as
+    a view of the mapped file. As a context it takes away what it wrote if the import fails.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -100,6 +100,17 @@ def save_model(model: Model, directory: Path) -> None:
         for weight in model.tape.weights:
             writer(weight)
         writer.finish(model)
+
+
+def record_in_card(directory: Path, facts: Mapping[str, Any]) -> None:
+    """Add facts to what a model's card says of its answers; the model stays the same."""
+    path = directory / MANIFEST
+    manifest = parse_manifest(_read(path).decode("utf-8", "replace"), str(path))
+    card = manifest.card.model_copy(update={"answer": {**manifest.card.answer, **facts}})
+    text = manifest.model_copy(update={"card": card}).model_dump_json(indent=1)
+    new = path.with_suffix(".new")
+    new.write_text(text + "\n", encoding="utf-8")
+    new.replace(path)
 
 
 def load_model(directory: Path, verify_weights: bool = True) -> Model:

@@ -10,6 +10,8 @@ from random import Random
 
 import numpy as np
 
+from oracle_node.commitments.tensor import tensor_root
+from oracle_node.commitments.trace import Trace
 from oracle_node.executors import reference
 from oracle_node.executors.base import Executor
 from oracle_node.game.clocks import Dispute, Turn, clock, dispute
@@ -54,7 +56,15 @@ class LyingExecutor:
 
     def run(self, symbols: Symbols, sources: Sequence[Array], wanted: Collection[int]) -> dict[int, Array]:
         """The wanted tensors of the lying trace."""
-        return {index: tensor for index, tensor in self.stream(symbols, sources) if index in wanted}
+        if any(lie.carried for lie in self._lies.values()):
+            return {index: tensor for index, tensor in self.stream(symbols, sources) if index in wanted}
+        found = self._honest.run(symbols, sources, wanted)
+        return {index: self._told(index, tensor) for index, tensor in found.items()}
+
+    def _told(self, index: int, tensor: Array) -> Array:
+        """What is shown of a tensor."""
+        lie = self._lies.get(index)
+        return self._forced.get(index, tensor if lie is None else _tell(tensor, lie))
 
     def stream(self, symbols: Symbols, sources: Sequence[Array]) -> Iterator[tuple[int, Array]]:
         """The lying trace, in order."""
@@ -69,12 +79,12 @@ class LyingExecutor:
                 tensor = reference.evaluate_all(instruction, symbols, operands)
                 tainted.add(index)
             lie = self._lies.get(index)
-            told = tensor if lie is None else _tell(tensor, lie)
+            told = self._told(index, tensor)
             if lie is not None and lie.carried:
-                tensor = told
+                tensor = _tell(tensor, lie)
                 tainted.add(index)
             kept[index] = np.array(tensor)
-            yield index, self._forced.get(index, told)
+            yield index, told
             for done in [i for i in kept if last.get(i, i) <= index]:
                 del kept[done]
 
@@ -131,6 +141,26 @@ def _claim(
     executor = LyingExecutor(tape, honest, lies, forced)
     knowledge = LyingKnowledge(tape, executor, symbols, sources, weight_roots=model.weight_roots)
     return LyingClaim(output, witness, knowledge)
+
+
+def lie_once(model: Model, honest: Knowledge, lie: Lie) -> LyingClaim:
+    """The claim that `honest` is about, with one wrong element somewhere in its trace, uncarried.
+
+    Nothing is run again but the tensor lied about: the rest of the trace is the honest one's.
+    """
+    tape, (_, output, witness) = model.tape, honest.sources
+    forced = {tape.output: output, tape.ok: np.ones(1, np.uint8)}
+    if tape.witness is not None:
+        forced[tape.witness] = witness
+    executor = LyingExecutor(tape, honest.executor, [lie], forced)
+    changed = executor.run(honest.symbols, honest.sources, {*forced, lie.tensor})
+    roots = list(honest.trace.roots)
+    for index, tensor in changed.items():
+        roots[index] = tensor_root(tensor)
+    knowledge = LyingKnowledge(
+        tape, executor, honest.symbols, honest.sources, Trace(tuple(roots)), model.weight_roots
+    )
+    return LyingClaim(output.tobytes(), witness.tobytes(), knowledge)
 
 
 class Silent:

@@ -20,7 +20,8 @@ async def test_bench_dispute__on_the_mnist_network__stays_within_rounds_and_gas(
 ) -> None:
     model = Model.of(import_onnx(shared_data("onnx/mnist-12.onnx")).tape, Card("mnist"))
     image = np.random.default_rng(3).integers(0, 256, 784).astype("<f4").tobytes()
-    measured = await bench_dispute(model, OnnxExecutor(model.tape), image, tensor, engine="pyevm")
+    tensors = None if tensor is None else [tensor]
+    measured = await bench_dispute(model, OnnxExecutor(model.tape), image, tensors, "pyevm")
     assert measured["rounds"] <= 4 and measured["transactions"] <= 8
     assert measured["gas_total"] <= 950_000
     assert measured["gas_step"] <= 345_000
