@@ -4,6 +4,7 @@ pragma solidity ^0.8.26;
 import {OracleConsumer} from "../../src/OracleConsumer.sol";
 import {DigitReader} from "../../src/examples/DigitReader.sol";
 import {EarlyBird} from "../../src/examples/EarlyBird.sol";
+import {Storyteller} from "../../src/examples/Storyteller.sol";
 import {IAIOracle} from "../../src/interfaces/IAIOracle.sol";
 import {IInferenceOracle} from "../../src/interfaces/IInferenceOracle.sol";
 import {Delivery, DeliveryKind, IOracleConsumer} from "../../src/interfaces/IOracleConsumer.sol";
@@ -187,6 +188,22 @@ contract DeliveryTest is OracleTest {
         assertEq(reader.argmax(floats), 2, "largest");
         vm.expectRevert(abi.encodeWithSelector(OracleConsumer.OnlyOracle.selector, address(this)));
         reader.onDelivery(Delivery(requestId, 0, 1, DeliveryKind.FINAL), output, "");
+    }
+
+    function test_example__storyteller__keeps_the_text() external {
+        Storyteller teller = new Storyteller(oracle, direct);
+        assertEq(uint256(uint32(teller.littleEndian(0x01020304))), 0x04030201, "little-endian");
+        assertEq(teller.price(12), oracle.quote(direct, 204_000), "price");
+        // The toy model takes any 600 bytes: the first four are the number of tokens.
+        input = bytes.concat(hex"0c000000", inputOf(596));
+        uint256 price = teller.price(12);
+        bytes32 requestId = teller.tell{value: price}(12, inputOf(596));
+        bytes memory output = answered(requestId);
+        assertEq(bytes(teller.story(requestId)).length, 0, "not before it is final");
+        oracle.deliver(requestId, output, "");
+        assertEq(bytes(teller.story(requestId)), output, "the text");
+        vm.expectRevert(abi.encodeWithSelector(OracleConsumer.OnlyOracle.selector, address(this)));
+        teller.onDelivery(Delivery(requestId, 0, 1, DeliveryKind.FINAL), output, "");
     }
 
     // Provisional answers
