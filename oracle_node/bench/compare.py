@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
-from zipfile import BadZipFile
+from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 
@@ -26,11 +27,16 @@ class Samples:
 
 def read_samples(path: Path, limit: int | None = None) -> Samples:
     """The samples of a .npz: one array besides the labels; ConfigError otherwise."""
+    if not is_zipfile(path):
+        raise ConfigError(
+            f"{path}: not a numpy .npz archive; `numpy.savez(FILE, x=samples, label=labels)` writes one"
+        )
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: np.asarray(archive[name]) for name in archive.files}
-    except (ValueError, OSError, BadZipFile, AttributeError, TypeError) as error:
-        raise ConfigError(f"{path}: not a numpy .npz archive ({error})") from None
+    except (ValueError, OSError, EOFError, MemoryError, BadZipFile, AttributeError, TypeError) as error:
+        reason = "an array holds Python objects" if "pickle" in str(error) else error
+        raise ConfigError(f"{path}: not a numpy .npz archive ({reason})") from None
     labels = next((arrays.pop(name) for name in LABELS if name in arrays), None)
     if len(arrays) != 1:
         raise ConfigError(
@@ -39,6 +45,8 @@ def read_samples(path: Path, limit: int | None = None) -> Samples:
     (values,) = arrays.values()
     if values.ndim < 2 or not len(values) or (labels is not None and labels.shape != values.shape[:1]):
         raise ConfigError(f"{path}: samples of shape {values.shape} are not (n, …) with as many labels")
+    if values.dtype.kind not in "biuf":
+        raise ConfigError(f"{path}: samples of numpy type {values.dtype} are not numeric")
     return Samples(values[:limit], None if labels is None else labels[:limit])
 
 
@@ -97,11 +105,23 @@ class FloatSource:
             self._session = ort.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises pybind exceptions without a common base
             raise ConfigError(f"{source}: ONNX Runtime does not load it ({error})") from None
+        self._source = source
         self._input = self._session.get_inputs()[0]
         self._output = self._session.get_outputs()[0].name
         self._shape = [size if isinstance(size, int) else 1 for size in self._input.shape]
 
     def run(self, flat: np.ndarray) -> np.ndarray:
-        """(n,) → the first output, flat, f64."""
-        feed = {self._input.name: flat.reshape(self._shape)}
-        return np.asarray(self._session.run([self._output], feed)[0], np.float64).reshape(-1)
+        """(n,) → the first output, flat, f64; ConfigError where the network takes other inputs."""
+        if flat.size != prod(self._shape):
+            shape = " × ".join(map(str, self._input.shape))
+            raise ConfigError(
+                f"{self._source}: takes inputs of {shape} = {prod(self._shape):,} elements, the samples have "
+                f"{flat.size:,}: not the model's source"
+            )
+        try:
+            (output,) = self._session.run([self._output], {self._input.name: flat.reshape(self._shape)})
+        except Exception as error:  # onnxruntime raises pybind exceptions without a common base
+            raise ConfigError(
+                f"{self._source}: ONNX Runtime does not run it on the samples ({error})"
+            ) from None
+        return np.asarray(output, np.float64).reshape(-1)

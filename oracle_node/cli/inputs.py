@@ -15,6 +15,9 @@ IMAGE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
 )
 
+_NPY, _ZIP = b"\x93NUMPY", b"PK"
+"""What files of numpy begin with: an array, an archive of them."""
+
 
 def read_request(path: Path, model: Model, image_max: float | None = None) -> bytes:
     """A request's bytes; an image is shaped and scaled as the model's card says, `image_max` overrides the scale."""
@@ -53,10 +56,20 @@ def require_length(values: np.ndarray, source: Source, path: Path) -> np.ndarray
 
 
 def _load_npy(path: Path) -> np.ndarray:
+    with path.open("rb") as file:
+        start = file.read(len(_NPY))
+    # numpy takes anything else for a pickle, and would advise to load it unsafely
+    if start != _NPY:
+        archive = start.startswith(_ZIP)
+        found = (
+            "an .npz archive of several arrays" if archive else "no numpy array file (.npy) by its content"
+        )
+        raise ConfigError(f"{path}: {found}; one array is needed")
     try:
         return np.asarray(np.load(path, allow_pickle=False))
-    except (ValueError, EOFError) as error:
-        raise ConfigError(f"{path}: not a numpy array file ({error})") from None
+    except (ValueError, EOFError, MemoryError) as error:
+        reason = "it holds Python objects" if "pickle" in str(error) else error
+        raise ConfigError(f"{path}: not a numpy array file ({reason})") from None
 
 
 def _as_type(values: np.ndarray, dtype: DType, path: Path) -> np.ndarray:

@@ -10,7 +10,7 @@ from oracle_node.chain.client import OracleClient
 from oracle_node.chain.keystore import load_key, read_password
 from oracle_node.chain.rpc import connect
 from oracle_node.cli.logs import LEVELS, configure_logs
-from oracle_node.cli.options import existing_file
+from oracle_node.cli.options import ask_password, existing_file
 from oracle_node.cli.output import Output, json_option
 from oracle_node.cli.session import dry_run_option
 from oracle_node.config import Config, load_config
@@ -43,7 +43,7 @@ def run(config_file: Path, log_level: str, dry_run: bool, out: Output) -> None:
 def _password(config: Config) -> str:
     if config.key.password_file is not None:
         return read_password(config.key.password_file)
-    return str(click.prompt(f"Password of {config.key.keystore}", hide_input=True, err=True))
+    return ask_password(str(config.key.keystore), "set password_file under [key] in the configuration")
 
 
 async def _run(config: Config, out: Output) -> None:

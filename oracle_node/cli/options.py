@@ -1,5 +1,7 @@
 """Options and arguments that several commands share."""
 
+import os
+import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,25 @@ class _Ether(click.ParamType[int]):
 
 
 ether = _Ether()
+
+
+def has_terminal() -> bool:
+    """Whether somebody can be asked: on standard input, or on the terminal that the process belongs to."""
+    if sys.stdin.isatty():
+        return True
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR))
+    except OSError:
+        return False
+    return True
+
+
+def ask_password(of: str, instead: str, *, confirm: bool = False) -> str:
+    """A password typed on the terminal; ConfigError, which names what to give instead, where there is none."""
+    if not has_terminal():
+        raise ConfigError(f"the password of {of} is needed and there is no terminal to ask on: {instead}")
+    return str(click.prompt(f"Password of {of}", hide_input=True, confirmation_prompt=confirm, err=True))
+
 
 executor_option = click.option(
     "--executor",

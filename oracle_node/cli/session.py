@@ -14,7 +14,7 @@ from oracle_node.chain.client import OracleClient
 from oracle_node.chain.embedded import CHAIN_ID, dev_accounts
 from oracle_node.chain.keystore import load_key, read_password
 from oracle_node.chain.rpc import Web3, connect
-from oracle_node.cli.options import existing_file
+from oracle_node.cli.options import ask_password, existing_file
 from oracle_node.errors import ConfigError
 
 Command = Callable[..., Any]
@@ -50,9 +50,7 @@ class Session:
         if self.keystore is not None:
             if self.password_file is not None:
                 return load_key(self.keystore, read_password(self.password_file))
-            return load_key(
-                self.keystore, click.prompt(f"Password of {self.keystore}", hide_input=True, err=True)
-            )
+            return load_key(self.keystore, ask_password(str(self.keystore), "give --password-file"))
         if self.dev_account is None:
             raise ConfigError("which key? Give --keystore FILE, or --dev-account N on a development chain")
         if chain_id != CHAIN_ID:

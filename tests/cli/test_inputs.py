@@ -61,6 +61,25 @@ def test_npy__truncated__is_refused_in_one_line(tmp_path: Path) -> None:
         read_input(path, PIXELS)
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"not numpy", "no numpy array file"), (b"", "no numpy array file"), (b"PK\x03\x04rest", "npz archive")],
+    ids=["text", "empty", "archive"],
+)
+def test_npy__that_is_none__is_refused_in_our_words(tmp_path: Path, content: bytes, words: str) -> None:
+    (tmp_path / "input.npy").write_bytes(content)
+    with pytest.raises(ConfigError, match=words) as refused:
+        read_input(tmp_path / "input.npy", PIXELS)
+    assert "pickle" not in str(refused.value)
+
+
+def test_npy__of_python_objects__is_refused_in_our_words(tmp_path: Path) -> None:
+    np.save(tmp_path / "input.npy", np.array([{}], object), allow_pickle=True)
+    with pytest.raises(ConfigError, match="it holds Python objects") as refused:
+        read_input(tmp_path / "input.npy", PIXELS)
+    assert "pickle" not in str(refused.value)
+
+
 def test_raw_bytes__little_endian__are_the_elements(tmp_path: Path) -> None:
     (tmp_path / "input.bin").write_bytes(bytes([1, 0, 0, 0, 255, 255, 255, 255]))
     assert read_input(tmp_path / "input.bin", TOKENS).tolist() == [1, -1]
