@@ -11,6 +11,7 @@ from oracle_node.tape import blocks
 from oracle_node.tape.affine import Affine
 from oracle_node.tape.analysis import Analysis
 from oracle_node.tape.builder import TapeBuilder
+from oracle_node.tape.functions import exp
 from oracle_node.tape.instruction import Reducer, Source, Tape
 from oracle_node.tape.region import Region
 from oracle_node.tape.types import DType, SourceKind
@@ -38,9 +39,9 @@ class Sizes:
 
 
 class _Model:
-    def __init__(self, sizes: Sizes, seed: int, wide: bool) -> None:
+    def __init__(self, sizes: Sizes, seed: int, wide: bool, causal: bool) -> None:
         tokens = Source(DType.I32, 2, sizes.longest)
-        self.sizes, self.wide = sizes, wide
+        self.sizes, self.wide, self.causal = sizes, wide, causal
         self.b = TapeBuilder(tokens, Source(), tokens, step_bound=1 << 24)
         self.rng = np.random.default_rng(seed)
 
@@ -87,17 +88,31 @@ class _Model:
         factor = 1.0 / (q.limit * k.limit * sizes.depth**0.5)
         count = b.const(np.arange(2 * sizes.longest, dtype=np.int32)).slice(0, 0, ROWS)
         i, j = count.unsqueeze(1).unsqueeze(1).unsqueeze(1), count
+        if not self.causal:
+            i = b.full(2 * sizes.longest, DType.I32)
         masked = b.map(
             lambda s, x, y, i, j: (j <= i).where((s.to_float() * (factor * x) * y).clamp(-1e4, 1e4), -1e30),
             scores, q.scale.unsqueeze(1).unsqueeze(1).unsqueeze(1), k.scale, i, j,
         )  # fmt: skip
-        chance = b.map(lambda p: (p * 8191.0).round().to_int(), blocks.softmax(b, masked))
+        chance = self.softmax(masked, i, j)
         mixed = b.contract(chance.unsqueeze(3), v.q.transpose(1, 2, 0).unsqueeze(1).unsqueeze(0))
         scale = 1.0 / (8191 * v.limit)
         mixed = b.map(lambda m: (m.to_float() * scale).clamp(-10.0, 10.0), mixed)
         return self.linear(
             blocks.quantize(b, mixed.reshape(ROWS, sizes.width)), sizes.width, layer, 15 if self.wide else 8
         )
+
+    def softmax(self, masked: View, i: View, j: View) -> View:
+        """Chances of 8191 along the last axis; later tokens have none."""
+        b, one = self.b, float(1 << 20)
+        highest = b.reduce(Reducer.MAX, masked)
+        weights = b.map(
+            lambda v, m, i, j: (j <= i).where((exp((v - m).minimum(0.0)) * one).round().clamp(0.0, one).to_int(), 0),
+            masked, highest.unsqueeze(3), i, j, dtype=DType.I32,
+        )  # fmt: skip
+        total = b.reduce(Reducer.SUM, weights, dtype=DType.I64).unsqueeze(3)
+        share = lambda e, t: (e.to_float() / t.to_float().maximum(one) * 8191.0).round().to_int()  # noqa: E731
+        return b.map(share, weights, total)
 
     def layer(self, x: View, number: int) -> View:
         add = lambda a, b: (a + b).clamp(-1e5, 1e5)  # noqa: E731
@@ -107,12 +122,15 @@ class _Model:
         return self.b.map(add, x, self.linear(blocks.quantize(self.b, hidden), self.sizes.width, number))
 
 
-def build(sizes: Sizes = Sizes(), seed: int = 0, wide: bool = True) -> tuple[Tape, Analysis]:
+def build(
+    sizes: Sizes = Sizes(), seed: int = 0, wide: bool = True, causal: bool = True
+) -> tuple[Tape, Analysis]:
     """The tape that answers each row's likeliest next token (T,) i32, and its analysis; `wide`: some 15-bit weights.
 
+    Unless `causal`, rows also look at the tokens after theirs.
     The analysis admits every instruction; that the answer fits the claim in one way only is not asked for here.
     """
-    model = _Model(sizes, seed, wide)
+    model = _Model(sizes, seed, wide, causal)
     b = model.b
     request, witness = (
         b.input(kind, [Affine.symbol(kind)], 0, sizes.vocabulary - 1)

@@ -5,7 +5,8 @@ share one graph, which is given each layer's weights: a new length then costs no
 """
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,17 +15,35 @@ from oracle_node.executors.onnx.constants import Constants
 from oracle_node.executors.onnx.inputs import read_input
 from oracle_node.executors.onnx.layout import Layout
 from oracle_node.executors.onnx.memory import default_cache_bytes
-from oracle_node.executors.onnx.repetition import Repetition, find_repetition
-from oracle_node.executors.onnx.schedule import Graphs, Schedule
+from oracle_node.executors.onnx.repetition import Repetition, computed_instructions, find_repetition
+from oracle_node.executors.onnx.reuse import (
+    Continued,
+    LastRun,
+    Remembered,
+    SameRows,
+    from_the_first,
+    from_the_first_needed,
+)
+from oracle_node.executors.onnx.rows import FirstRow
+from oracle_node.executors.onnx.schedule import Graphs, Schedule, cut_sections
 from oracle_node.executors.onnx.session import require_supported_version
 from oracle_node.executors.reference import last_readers
 from oracle_node.tape.affine import Symbols
 from oracle_node.tape.analysis import Analysis, analyse
 from oracle_node.tape.instruction import Opcode, Tape
+from oracle_node.tape.types import SourceKind
 
 _RUN_GRAPHS = 4
 _STREAM_LENGTHS = 2
 _SEGMENT_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A schedule, and the tensors whose rows the next run may take over."""
+
+    schedule: Schedule
+    remembered: frozenset[int]
 
 
 class OnnxExecutor:
@@ -41,6 +60,8 @@ class OnnxExecutor:
     """Layers share a graph from so many bytes of weights on …"""
     shared_instructions = 96
     """… or, where shapes depend on lengths, if that saves compiling so many instructions."""
+    remembers = True
+    """Where layers share graphs, a run takes over from the one before what is proved to be the same."""
 
     def __init__(
         self,
@@ -62,7 +83,8 @@ class OnnxExecutor:
             cache_bytes = default_cache_bytes()
         self._constants = Constants(tape.weights, cache_bytes if shared else None)
         self._graphs = Graphs(self._constants, shared, threads)
-        self._runs: OrderedDict[tuple[Symbols, frozenset[int]], Schedule] = OrderedDict()
+        self._runs: OrderedDict[Hashable, _Run] = OrderedDict()
+        self._last_run: LastRun | None = None
         self._streams: OrderedDict[Symbols, Schedule] = OrderedDict()
         for weight in tape.weights if shared else ():
             release(weight)  # the analysis read them all
@@ -71,27 +93,70 @@ class OnnxExecutor:
         self, symbols: Symbols, sources: Sequence[np.ndarray], wanted: Collection[int]
     ) -> dict[int, np.ndarray]:
         """The wanted tensors, each in its shape and type; other tensors are computed only as far as these need them."""
-        key = (tuple(symbols), frozenset(wanted))
+        asked = frozenset(wanted)
+        last = self._last_run
+        same = self._same_rows(last, symbols, sources, asked)
+        known = last.known if last is not None and same is not None else {}
+        key = (tuple(symbols), asked, same, frozenset(known))
         if key not in self._runs:
-            self._runs[key] = Schedule(self._layout.whole, symbols, key[1], self._graphs)
+            self._runs[key] = self._plan_run(symbols, asked, same, key[-1])
             self._evict(self._runs, _RUN_GRAPHS)
         self._runs.move_to_end(key)
-        schedule = self._runs[key]
+        plan = self._runs[key]
         self._constants.start_round()
         tensors = {
             position: self._source(position, symbols, sources)
-            for position in {*schedule.inputs, *wanted}
+            for position in {*plan.schedule.inputs, *asked}
             if self._is_source(position)
         }
-        schedule.run(tensors, key[1])
-        return {position: tensors[position] for position in wanted}
+        plan.schedule.run(tensors, asked | plan.remembered, known)
+        if plan.remembered:
+            remembered = {position: tensors[position] for position in plan.remembered}
+            self._last_run = LastRun(symbols, [source.copy() for source in sources], asked, remembered)
+        return {p: tensors[p].copy() if p in plan.remembered else tensors[p] for p in wanted}
+
+    def _same_rows(
+        self,
+        last: LastRun | None,
+        symbols: Symbols,
+        sources: Sequence[np.ndarray],
+        wanted: frozenset[int],
+    ) -> SameRows | None:
+        """What is as in the last run; None where that is another request, or too little to plan anew for."""
+        if last is None or last.wanted != wanted:
+            return None
+        agreed = last.agreement(sources)
+        if agreed is None:
+            return None
+        rows = symbols[SourceKind.REQUEST] + agreed
+        whole_is_planned = (tuple(symbols), wanted, None, frozenset[int]()) in self._runs
+        if whole_is_planned and 4 * rows < symbols[SourceKind.REQUEST] + symbols[SourceKind.WITNESS]:
+            return None
+        return SameRows(tuple(last.symbols), tuple(symbols), agreed)
+
+    def _plan_run(
+        self, symbols: Symbols, wanted: frozenset[int], same: SameRows | None, known: frozenset[int]
+    ) -> _Run:
+        sections = self._layout.whole
+        if not self._graphs.feeding:
+            return _Run(Schedule(sections, symbols, wanted, from_the_first, self._graphs), frozenset())
+        start: FirstRow
+        instructions, dependences = self.tape.instructions, self._analysis.causality.results
+        if same is not None:
+            remembered, start = known, Continued(instructions, dependences, same, known)
+        else:
+            search, start = Remembered(instructions, dependences, symbols), from_the_first_needed
+            cut_sections(sections, symbols, wanted, search)
+            remembered = frozenset(search.positions if self.remembers else ())
+        return _Run(Schedule(sections, symbols, wanted, start, self._graphs, remembered), remembered)
 
     def stream(self, symbols: Symbols, sources: Sequence[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
         """Every tensor in instruction order, in segments of bounded size; each is freed after its last reader."""
         key = tuple(symbols)
         if key not in self._streams:
             pieces = self._layout.pieces(symbols, _SEGMENT_BYTES, self.segment_instructions)
-            self._streams[key] = Schedule(pieces, symbols, None, self._graphs)
+            everything = computed_instructions(self.tape)
+            self._streams[key] = Schedule(pieces, symbols, everything, from_the_first, self._graphs)
             self._evict(self._streams, _STREAM_LENGTHS)
         self._streams.move_to_end(key)
         self._constants.start_round()
@@ -100,7 +165,7 @@ class OnnxExecutor:
         for step in self._streams[key].steps:
             stop = step.positions[-1] + 1
             self._read_inputs(range(start, stop), symbols, sources, tensors)
-            step.run(tensors)
+            step.run(tensors, {})
             yield from self._tensors(range(start, stop), symbols, tensors)
             for position in [p for p in tensors if self._last.get(p, p) < stop]:
                 del tensors[position]

@@ -3,21 +3,22 @@
 A section is a list of blocks with as many members each; all blocks of the first member run before those of the second.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from math import prod
 
 import numpy as np
 
 from oracle_node.executors.onnx.block import Block
 from oracle_node.executors.onnx.constants import Constants
-from oracle_node.executors.onnx.nodes import Node
-from oracle_node.executors.onnx.plan import Plan, cone
+from oracle_node.executors.onnx.plan import Plan
+from oracle_node.executors.onnx.rows import Cut, FirstRow
 from oracle_node.executors.onnx.session import Session
 from oracle_node.tape.affine import Symbols
 
 Section = Sequence[Block]
-NodeOf = Callable[[int], Node]
+Arrays = dict[int, np.ndarray]
+"""Tensors by position."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +29,17 @@ class Graphs:
     feeding: bool
     threads: int
 
-    def compile(self, node: NodeOf, wanted: Collection[int], given: Collection[int]) -> "Compiled":
-        plan = Plan(node, self.constants, sorted(wanted), given, self.feeding)
-        return Compiled(plan, node, self.threads, self.feeding)
+    def compile(self, cut: Cut) -> "Compiled":
+        plan = Plan(cut.node, self.constants, sorted(cut.outputs), cut.given, self.feeding)
+        return Compiled(plan, cut, self.threads, self.feeding)
 
 
 class Compiled:
     """A plan and its session; ONNX Runtime has none for a graph that computes nothing."""
 
-    def __init__(self, plan: Plan, node: NodeOf, threads: int, common_arena: bool) -> None:
-        self.inputs, self.fed = plan.inputs, plan.fed
+    def __init__(self, plan: Plan, cut: Cut, threads: int, common_arena: bool) -> None:
+        self.inputs, self.fed, self.cut = plan.inputs, plan.fed, cut
         self.outputs: Mapping[int, str] = plan.outputs
-        self.given = {number: node(number) for number in plan.inputs}
         self._session = Session(plan.graph, threads, common_arena) if plan.outputs else None
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> Iterable[np.ndarray]:
@@ -47,70 +47,113 @@ class Compiled:
         return () if self._session is None else self._session.run(feeds).values()
 
 
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """An input of a graph: which tensor's last elements it takes, or the first ones of what the last run knew."""
+
+    name: str
+    position: int
+    is_known: bool
+    shape: tuple[int, ...]
+    dtype: np.dtype[np.generic]
+
+    def of(self, tensor: np.ndarray) -> np.ndarray:
+        """As the graph takes it; other members may have it in another shape or type."""
+        if tensor.shape != self.shape:
+            count, flat = prod(self.shape), tensor.reshape(-1)
+            tensor = (flat[:count] if self.is_known else flat[flat.size - count :]).reshape(self.shape)
+        return tensor.astype(self.dtype, copy=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """An output of a graph, the last of its tensor's rows: behind `known_rows` of the last run's."""
+
+    position: int
+    dtype: np.dtype[np.generic]
+    known_rows: int
+
+    def of(self, tensor: np.ndarray, known: Mapping[int, np.ndarray]) -> np.ndarray:
+        """All of the tensor, as far as the run has it."""
+        if self.known_rows:
+            tensor = np.concatenate([known[self.position][: self.known_rows], tensor])
+        return tensor.astype(self.dtype, copy=False)
+
+
 class Step:
     """One run of a graph: for a member of a block. `reads` and `writes` are positions of tensors."""
 
-    def __init__(self, block: Block, compiled: Compiled, member: int) -> None:
+    def __init__(self, compiled: Compiled, member: int) -> None:
+        cut, block = compiled.cut, compiled.cut.block
         self.positions = block.members[member]
         self._compiled, self._member = compiled, member
-        self._given = [
-            (name, block.places[number][member], compiled.given[number])
-            for number, name in compiled.inputs.items()
-        ]
-        self._results = [
-            (block.places[number][member], block.numpy_dtype(number, member)) for number in compiled.outputs
-        ]
-        self.reads = [position for _, position, _ in self._given]
-        self.writes = [position for position, _ in self._results]
+        self._given: list[_Given] = []
+        for part, name in compiled.inputs.items():
+            (number, is_known), node = cut.part(part), cut.node(part)
+            position = block.places[number][member]
+            self._given.append(_Given(name, position, is_known, node.shape, node.dtype.numpy))
+        self._results: list[_Result] = []
+        for part in compiled.outputs:
+            number, _ = cut.part(part)
+            position, dtype = block.places[number][member], block.numpy_dtype(number, member)
+            self._results.append(_Result(position, dtype, cut.known_rows(part)))
+        self.reads = [given.position for given in self._given if not given.is_known]
+        self.writes = [result.position for result in self._results]
 
-    def run(self, tensors: dict[int, np.ndarray]) -> None:
-        """Put its tensors beside those that it reads."""
-        feeds: dict[str, np.ndarray] = {}
-        for name, position, node in self._given:
-            tensor = tensors[position]
-            if tensor.shape != node.shape or tensor.dtype != node.dtype.numpy:  # as other members have it
-                tensor = tensor.reshape(node.shape).astype(node.dtype.numpy)
-            feeds[name] = tensor
+    def run(self, tensors: Arrays, known: Mapping[int, np.ndarray]) -> None:
+        """Put its tensors beside those that it reads; `known` are those of the run before."""
+        feeds = {
+            given.name: given.of((known if given.is_known else tensors)[given.position])
+            for given in self._given
+        }
         for name, constant in self._compiled.fed.items():
             feeds[name] = constant.array(self._member)
-        for (position, dtype), result in zip(self._results, self._compiled.run(feeds), strict=True):
-            tensors[position] = result.astype(dtype, copy=False)
+        for result, tensor in zip(self._results, self._compiled.run(feeds), strict=True):
+            tensors[result.position] = result.of(tensor, known)
 
 
 class Schedule:
-    """The steps that compute the wanted tensors."""
+    """The steps that compute the wanted tensors, from the first row on that `start` says."""
 
     def __init__(
-        self, sections: Sequence[Section], symbols: Symbols, wanted: Collection[int] | None, graphs: Graphs
+        self,
+        sections: Sequence[Section],
+        symbols: Symbols,
+        wanted: Collection[int],
+        start: FirstRow,
+        graphs: Graphs,
+        also: Collection[int] = (),
     ) -> None:
-        """`wanted` None means every tensor."""
+        """Those in `also` are computed too, in full, though nobody may need them."""
         steps: list[Step] = []
-        needed = set(wanted or ())
-        for section in reversed(sections):
-            nodes = [_cached(block, symbols) for block in section]
-            outputs = [
-                set(block.inside) if wanted is None else _outputs(section, nodes, needed) for block in section
-            ]
-            compiled = [
-                graphs.compile(node, numbers, block.given)
-                for node, block, numbers in zip(nodes, section, outputs, strict=True)
-            ]
-            steps[:0] = [
-                Step(block, graph, member)
-                for member in range(len(section[0].members))
-                for block, graph in zip(section, compiled, strict=True)
-            ]
-        self.steps = steps if wanted is None else list(_useful(steps, set(wanted)))
+        for section, cuts in zip(sections, cut_sections(sections, symbols, wanted, start, also), strict=True):
+            compiled = [graphs.compile(cut) for cut in cuts]
+            steps += [Step(graph, m) for m in range(len(section[0].members)) for graph in compiled]
+        self.steps = list(_useful(steps, {*wanted, *also}))
         self.inputs = {position for step in self.steps for position in step.reads}
         self._dead = _last_uses(self.steps, self.inputs.union(*(step.writes for step in self.steps)))
 
-    def run(self, tensors: dict[int, np.ndarray], wanted: Collection[int]) -> None:
+    def run(self, tensors: Arrays, wanted: Collection[int], known: Mapping[int, np.ndarray]) -> None:
         """Put the wanted tensors beside the given ones; others are freed as soon as nobody reads them any more."""
         for step, dead in zip(self.steps, self._dead, strict=True):
-            step.run(tensors)
+            step.run(tensors, known)
             for position in dead:
                 if position not in wanted:
                     del tensors[position]
+
+
+def cut_sections(
+    sections: Sequence[Section],
+    symbols: Symbols,
+    wanted: Collection[int],
+    start: FirstRow,
+    also: Collection[int] = (),
+) -> list[list[Cut]]:
+    """What a run computes of every block."""
+    demand, cuts = dict.fromkeys(wanted, 0), []
+    for section in reversed(sections):
+        cuts.append([Cut(block, symbols, demand, start, also) for block in reversed(section)][::-1])
+    return cuts[::-1]
 
 
 def _last_uses(steps: Sequence[Step], positions: set[int]) -> list[list[int]]:
@@ -122,22 +165,6 @@ def _last_uses(steps: Sequence[Step], positions: set[int]) -> list[list[int]]:
     return dead[::-1]
 
 
-def _outputs(section: Section, nodes: Sequence[NodeOf], needed: set[int]) -> set[int]:
-    """The tensors of a section's only block that any later instruction needs, another member's among them.
-
-    Adds to `needed` the positions of what the block reads.
-    """
-    (block,), (node,) = section, nodes
-    outputs: set[int] = set()
-    while True:
-        more = {n for n in block.inside if n not in outputs and not needed.isdisjoint(block.places[n])}
-        if not more:
-            return outputs
-        outputs |= more
-        for number in cone(node, outputs, block.given) & block.given:
-            needed.update(block.places[number])
-
-
 def _useful(steps: Sequence[Step], needed: set[int]) -> Iterable[Step]:
     """The steps without those whose tensors nobody needs."""
     kept: list[Step] = []
@@ -146,7 +173,3 @@ def _useful(steps: Sequence[Step], needed: set[int]) -> Iterable[Step]:
             kept.append(step)
             needed.update(step.reads)
     return reversed(kept)
-
-
-def _cached(block: Block, symbols: Symbols) -> NodeOf:
-    return cache(lambda number: block.node(number, symbols))
