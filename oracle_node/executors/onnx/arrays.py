@@ -1,8 +1,6 @@
 """Weights in another order and type, made block by block, so that no temporary is as large as the matrix."""
 
-import mmap
 from collections.abc import Callable, Sequence
-from math import prod
 
 import numpy as np
 
@@ -103,19 +101,3 @@ def column_sums(weights: np.ndarray) -> np.ndarray:
     for start in range(0, weights.shape[-2], 256):
         total += weights[..., start : start + 256, :].sum(axis=-2, keepdims=True, dtype=np.int64)
     return total
-
-
-def release(array: np.ndarray) -> None:
-    """Let go of the pages of a read-only mapped file that an array lies in; they are read again when needed."""
-    root: object = array
-    while isinstance(root, np.ndarray) and not isinstance(root.base, mmap.mmap):
-        root = root.base
-    if not isinstance(root, np.memmap) or root.mode != "r" or not hasattr(mmap, "MADV_DONTNEED"):
-        return
-    mapping = root.base
-    assert isinstance(mapping, mmap.mmap)
-    first = root.ctypes.data - int(root.offset) % mmap.ALLOCATIONGRANULARITY
-    start = (array.ctypes.data - first) // mmap.PAGESIZE * mmap.PAGESIZE
-    end = array.ctypes.data - first + array.nbytes
-    if prod(array.shape):
-        mapping.madvise(mmap.MADV_DONTNEED, start, end - start)

@@ -5,15 +5,18 @@ A `Constant` is not data but how to make it, so that layers which differ in thei
 stands for one array a member of the group, all of one shape and type.
 """
 
+import os
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
 
 import numpy as np
 
-from oracle_node.executors.onnx.arrays import Elementwise, rearranged, release
+from oracle_node.executors.onnx.arrays import Elementwise, rearranged
 from oracle_node.executors.onnx.views import View
+from oracle_node.tape.mapped import release
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +116,13 @@ class Constants:
     next round: a newcomer replaces only what the last whole run did not use, else it is not kept.
     """
 
-    def __init__(self, weights: Sequence[np.ndarray] = (), cache_bytes: int | None = None) -> None:
+    def __init__(
+        self, weights: Sequence[np.ndarray] = (), cache_bytes: int | None = None, threads: int = 1
+    ) -> None:
+        """`threads` 0 means one a core."""
         self._weights = weights
-        self._literals: list[np.ndarray] = []
+        self._pool = ThreadPoolExecutor(threads or os.cpu_count()) if threads != 1 else None
+        self._empty: list[np.ndarray] = []
         self._room = cache_bytes
         self._kept: OrderedDict[Hashable, tuple[np.ndarray, int]] = OrderedDict()
         self._facts: dict[Hashable, int] = {}
@@ -128,10 +135,17 @@ class Constants:
         refs = tuple(refs) if len(set(refs)) > 1 else (refs[0],)
         return Constant(self, refs, tuple(shape), self._weights[refs[0]].dtype)
 
-    def literal(self, array: np.ndarray) -> Constant:
-        """Other data, the same for every member."""
-        self._literals.append(array)
-        return Constant(self, (-len(self._literals),), array.shape, array.dtype)
+    def empty(self, shape: Sequence[int], dtype: np.dtype[np.generic]) -> Constant:
+        """A tensor of no elements."""
+        known = [(array.shape, array.dtype) for array in self._empty]
+        if (tuple(shape), dtype) not in known:
+            known.append((tuple(shape), dtype))
+            self._empty.append(np.empty(shape, dtype))
+        return Constant(self, (-1 - known.index((tuple(shape), dtype)),), tuple(shape), dtype)
+
+    def arrays(self, constants: Collection[Constant], member: int) -> Iterable[np.ndarray]:
+        """A member's data of several constants; what is not cached is made by several threads."""
+        return (self._pool.map if self._pool else map)(lambda constant: constant.array(member), constants)
 
     def start_round(self) -> None:
         """A run begins."""
@@ -145,7 +159,7 @@ class Constants:
                 array, _ = self._kept.pop(key)
                 self._kept[key] = (array, self._round)
                 return array
-        weight = self._literals[-1 - source] if source < 0 else self._weights[source]
+        weight = self._empty[-1 - source] if source < 0 else self._weights[source]
         array = _make(weight, steps)
         if not np.may_share_memory(array, weight):
             release(weight)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from oracle_node.executors.onnx.arrays import release
 from oracle_node.executors.onnx.constants import Constants
 from oracle_node.executors.onnx.inputs import read_input
 from oracle_node.executors.onnx.layout import Layout
@@ -31,6 +30,7 @@ from oracle_node.executors.reference import last_readers
 from oracle_node.tape.affine import Symbols
 from oracle_node.tape.analysis import Analysis, analyse
 from oracle_node.tape.instruction import Opcode, Tape
+from oracle_node.tape.mapped import release
 from oracle_node.tape.types import SourceKind
 
 _RUN_GRAPHS = 4
@@ -81,7 +81,7 @@ class OnnxExecutor:
         shared = self._layout.repetition is not None
         if shared and cache_bytes is None:
             cache_bytes = default_cache_bytes()
-        self._constants = Constants(tape.weights, cache_bytes if shared else None)
+        self._constants = Constants(tape.weights, cache_bytes if shared else None, threads if shared else 1)
         self._graphs = Graphs(self._constants, shared, threads)
         self._runs: OrderedDict[Hashable, _Run] = OrderedDict()
         self._last_run: LastRun | None = None

@@ -7,8 +7,6 @@ product.
 from collections.abc import Callable, Collection, Iterable, Mapping
 from math import prod
 
-import numpy as np
-
 from oracle_node.executors.onnx.constants import Constant, Constants
 from oracle_node.executors.onnx.context import Context, Result, widened
 from oracle_node.executors.onnx.graph import Elem, Graph
@@ -73,7 +71,7 @@ class Plan:
         if node.opcode is Opcode.CONST:
             tensor.array = self._tensors.constants.weights(node.weights, node.shape)
         elif prod(node.shape) == 0:
-            tensor.array = self._tensors.constants.literal(np.zeros(node.shape, elem.numpy))
+            tensor.array = self._tensors.constants.empty(node.shape, elem.numpy)
         elif position in given or node.opcode is Opcode.INPUT:
             self.inputs[position] = f"tensor{len(self.inputs)}"
             tensor.forms[elem] = self.graph.input(self.inputs[position], elem, node.shape)

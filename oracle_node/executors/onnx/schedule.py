@@ -83,10 +83,10 @@ class _Result:
 class Step:
     """One run of a graph: for a member of a block. `reads` and `writes` are positions of tensors."""
 
-    def __init__(self, compiled: Compiled, member: int) -> None:
+    def __init__(self, compiled: Compiled, member: int, constants: Constants) -> None:
         cut, block = compiled.cut, compiled.cut.block
         self.positions = block.members[member]
-        self._compiled, self._member = compiled, member
+        self._compiled, self._member, self._constants = compiled, member, constants
         self._given: list[_Given] = []
         for part, name in compiled.inputs.items():
             (number, is_known), node = cut.part(part), cut.node(part)
@@ -106,8 +106,8 @@ class Step:
             given.name: given.of((known if given.is_known else tensors)[given.position])
             for given in self._given
         }
-        for name, constant in self._compiled.fed.items():
-            feeds[name] = constant.array(self._member)
+        fed = self._compiled.fed
+        feeds.update(zip(fed, self._constants.arrays(fed.values(), self._member), strict=True))
         for result, tensor in zip(self._results, self._compiled.run(feeds), strict=True):
             tensors[result.position] = result.of(tensor, known)
 
@@ -128,7 +128,8 @@ class Schedule:
         steps: list[Step] = []
         for section, cuts in zip(sections, cut_sections(sections, symbols, wanted, start, also), strict=True):
             compiled = [graphs.compile(cut) for cut in cuts]
-            steps += [Step(graph, m) for m in range(len(section[0].members)) for graph in compiled]
+            members = range(len(section[0].members))
+            steps += [Step(graph, member, graphs.constants) for member in members for graph in compiled]
         self.steps = list(_useful(steps, {*wanted, *also}))
         self.inputs = {position for step in self.steps for position in step.reads}
         self._dead = _last_uses(self.steps, self.inputs.union(*(step.writes for step in self.steps)))

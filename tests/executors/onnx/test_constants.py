@@ -5,18 +5,20 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oracle_node.executors.onnx.arrays import column_sums, largest_column_sum, rearranged, release
+from oracle_node.executors.onnx.arrays import column_sums, largest_column_sum, rearranged
 from oracle_node.executors.onnx.constants import Constant, Constants
 from oracle_node.executors.onnx.memory import default_cache_bytes
 from oracle_node.executors.onnx.views import View
+from oracle_node.tape.mapped import release
 
 _SIZES = [1, 2, 3, 7, 8, 16, 24, 65]
 
 
 @given(st.randoms(use_true_random=False))
+@settings(deadline=None)
 def test_rearranged__any_axes_offset_and_type__equals_numpy(rng: Random) -> None:
     shape = [rng.choice(_SIZES) for _ in range(rng.randint(1, 4))]
     dtype = rng.choice([np.int8, np.uint8, np.int16, np.float32])
