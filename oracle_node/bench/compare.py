@@ -96,7 +96,7 @@ class FloatSource:
     """A float ONNX network with one input and its first output, as ONNX Runtime runs it by default."""
 
     def __init__(self, source: Path, threads: int = 0) -> None:
-        import onnxruntime as ort
+        from oracle_node.executors.onnx.runtime import ort
 
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads

@@ -48,6 +48,8 @@ def bench_exact(
 
 def _dynamic_int8(source: Path, folder: Path, threads: int) -> FloatSource | None:
     """The network as ONNX Runtime's own tool quantizes it; None where it fails (it has gaps)."""
+    import oracle_node.executors.onnx.runtime  # noqa: F401, I001  (first: without telemetry)
+
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     try:

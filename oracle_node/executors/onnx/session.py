@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from functools import cache
 
 import numpy as np
-import onnxruntime as ort
 
 from oracle_node.errors import DeterminismError
 from oracle_node.executors.onnx.graph import Graph
+from oracle_node.executors.onnx.runtime import ort
 
 MINIMUM_VERSION = (1, 23, 2)
 """Older ones have no correctly rounded float32 square root, or lose the sign of zero (docs: numerics)."""
