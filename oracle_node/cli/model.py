@@ -60,6 +60,7 @@ def model() -> None:
     help="Tokens of prompt and answer together [default: the file's, at most 1024].",
 )
 @click.option("--answer", type=click.IntRange(1), help="Tokens of an answer [default: half the context].")
+@click.option("--force", is_flag=True, help="Replace the model that the directory holds.")
 @json_option
 def import_model(
     source: Path,
@@ -70,6 +71,7 @@ def import_model(
     image_max: float | None,
     context: int | None,
     answer: int | None,
+    force: bool,
     out: Output,
 ) -> None:
     """Lower an ONNX network or a GGUF language model to a tape and prove it total."""
@@ -79,7 +81,7 @@ def import_model(
         8 if weights == "8" else 15, input_range, outputs or None, image_max, context, answer
     )
     with out.progress(f"importing {source.name}", None) as advance:
-        imported = import_into(directory, source, options, lambda done, total: advance(1))
+        imported = import_into(directory, source, options, lambda done, total: advance(1), force)
     out.result({**_facts(imported.describe()), "directory": directory})
 
 
@@ -212,6 +214,8 @@ def selftest(directory: Path, elements: int, input_file: Path | None, seed: int,
     out.result(
         {
             "elements_checked": found.elements_checked,
+            "run_elements": found.run_elements,
+            "padding_elements": found.padding_elements,
             "mismatches": len(found.mismatches),
             "by_opcode": found.by_opcode,
             "first_mismatch": asdict(found.mismatches[0]) if found.mismatches else None,

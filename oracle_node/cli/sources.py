@@ -27,10 +27,14 @@ class ImportOptions:
 
 
 def import_into(
-    directory: Path, source: Path, options: ImportOptions, progress: Progress | None = None
+    directory: Path,
+    source: Path,
+    options: ImportOptions,
+    progress: Progress | None = None,
+    replace: bool = False,
 ) -> Model:
-    """Import a file into a new model directory."""
-    with ModelWriter(directory) as writer:
+    """Import a file into a new model directory, or over a model that is to be replaced."""
+    with ModelWriter(directory, replace) as writer:
         model = import_source(source, options, writer, progress)
         if source.suffix.lower() == ".gguf":
             from oracle_node.language.tokenizer import write_vocabulary

@@ -32,13 +32,17 @@ class ModelWriter:
     a view of the mapped file. As a context it takes away what it wrote if the import fails.
     """
 
-    def __init__(self, directory: Path) -> None:
-        """ModelError where the directory holds anything but a model."""
+    def __init__(self, directory: Path, replace: bool = False) -> None:
+        """ModelError where the directory holds anything but a model, or one that is not to be replaced."""
         directory.mkdir(parents=True, exist_ok=True)
         foreign = {path.name for path in directory.iterdir()} - {MANIFEST, TAPE, WEIGHTS, TOKENIZER}
         if foreign:
             raise ModelError(
                 f"{directory} is not empty ({min(foreign)}): choose another directory for the model"
+            )
+        if (directory / MANIFEST).exists() and not replace:
+            raise ModelError(
+                f"{directory} holds a model already: choose another directory, or --force to replace it"
             )
         self.directory = directory
         for name in (MANIFEST, TOKENIZER):
@@ -94,9 +98,9 @@ class ModelWriter:
         return self._offsets[-1]
 
 
-def save_model(model: Model, directory: Path) -> None:
-    """Write a model that is in memory; ModelError where the directory holds anything else."""
-    with ModelWriter(directory) as writer:
+def save_model(model: Model, directory: Path, replace: bool = False) -> None:
+    """Write a model that is in memory; ModelError as `ModelWriter`."""
+    with ModelWriter(directory, replace) as writer:
         for weight in model.tape.weights:
             writer(weight)
         writer.finish(model)

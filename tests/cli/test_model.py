@@ -52,6 +52,17 @@ def test_import__digits__reports_what_inspect_finds(oracle: Cli, tmp_path: Path)
     assert inspected.json["max_step_bytes"] <= 12 * 1024
 
 
+def test_import__onto_a_model__is_refused_unless_forced(oracle: Cli, tmp_path: Path) -> None:
+    arguments = ("model", "import", DIGITS.source, "--out", tmp_path / "m", "--json")
+    first = oracle(*arguments).json["model_id"]
+    refused = oracle(*arguments, "--weights", "8")
+    assert (refused.code, refused.out, refused.err.count("\n")) == (1, "", 1)
+    assert "--force" in refused.err and str(tmp_path / "m") in refused.err
+    assert oracle("model", "inspect", tmp_path / "m", "--json").json["model_id"] == first
+    replaced = oracle(*arguments, "--weights", "8", "--force").json["model_id"]
+    assert oracle("model", "inspect", tmp_path / "m", "--json").json["model_id"] == replaced != first
+
+
 def test_import__same_file_twice__gives_the_same_id(oracle: Cli, tmp_path: Path, digits: Path) -> None:
     again = oracle("model", "import", DIGITS.source, "--out", tmp_path / "m", "--json").json["model_id"]
     assert oracle("model", "verify", again, digits, "--json").json == {"model_id": again, "verified": True}
@@ -87,6 +98,7 @@ def test_selftest__digits__all_executors_agree(oracle: Cli, digits: Path) -> Non
     found = oracle("model", "selftest", digits, "--elements", 200, "--json").json
     assert found["mismatches"] == 0
     assert found["elements_checked"] >= 200
+    assert found["run_elements"] > 0 and found["padding_elements"] > 0
     assert set(found["by_opcode"]) >= {"INPUT", "CONST", "MAP", "MATMUL"}
 
 

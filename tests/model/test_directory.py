@@ -51,9 +51,18 @@ def test_load_model__of_a_saved_one__equals_it(model: Model, saved: Path, verify
 
 def test_save_model__twice__writes_the_same_bytes(model: Model, saved: Path) -> None:
     before = {path.name: path.read_bytes() for path in saved.iterdir()}
-    save_model(model, saved)
+    with pytest.raises(ModelError, match="holds a model already"):
+        save_model(model, saved)
+    assert {path.name: path.read_bytes() for path in saved.iterdir()} == before
+    save_model(model, saved, replace=True)
     assert {path.name: path.read_bytes() for path in saved.iterdir()} == before
     assert set(before) == {"model.json", "tape.bin", "weights.bin"}
+
+
+def test_save_model__over_what_an_import_left_unfinished__writes_it(model: Model, saved: Path) -> None:
+    (saved / "model.json").unlink()
+    save_model(model, saved)
+    assert load_model(saved).model_id == model.model_id
 
 
 def test_save_model__beside_other_files__is_refused(model: Model, tmp_path: Path) -> None:
