@@ -63,7 +63,8 @@ class LazyGroup(click.Group):
 def cli(ctx: click.Context, debug: bool) -> None:
     """An exact optimistic inference oracle.
 
-    Every command that prints for people also takes --json; every command that acts takes --dry-run.
+    Every command that prints for people also takes --json; every command that sends transactions takes
+    --dry-run.
     """
     ctx.obj = {"debug": debug}
 

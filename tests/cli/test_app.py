@@ -55,6 +55,12 @@ def test_command__that_acts__takes_dry_run(path: tuple[str, ...]) -> None:
     assert "--dry-run" in _options(dict(LEAVES)[path])
 
 
+def test_command__that_has_a_key__takes_dry_run_or_only_reads() -> None:
+    keyed = {path: _options(command) for path, command in LEAVES if "--keystore" in _options(command)}
+    reading = {("dispute", name) for name in ("audit", "cost", "list", "show")}
+    assert {path for path, options in keyed.items() if "--dry-run" not in options} == reading
+
+
 @pytest.mark.parametrize("name", app.COMMANDS)
 def test_command__help_line_known_before_import__is_its_own(name: str) -> None:
     command = app.cli.get_command(click.Context(app.cli), name)
