@@ -11,12 +11,16 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
+from typing import TypeVar
 
 import numpy as np
 
 from oracle_node.executors.onnx.arrays import Elementwise, rearranged
 from oracle_node.executors.onnx.views import View
 from oracle_node.tape.mapped import release
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +103,11 @@ class Constant:
     def fact(self, key: Hashable, compute: Callable[[np.ndarray], int]) -> int:
         """The largest that a number is for any member; computed once a weight."""
         full = (_key(self.steps), self.shape, key)
-        return max(
-            self.store.fact(source, full, lambda member=member: compute(self.array(member)))  # type: ignore[misc]
-            for member, source in enumerate(self.sources)
-        )
+
+        def of(member: int) -> int:
+            return self.store.fact(self.sources[member], full, lambda: compute(self.array(member)))
+
+        return max(self.store.in_parallel(of, range(len(self.sources))))
 
 
 def _key(steps: Sequence[_Move | _Step]) -> Hashable:
@@ -145,7 +150,11 @@ class Constants:
 
     def arrays(self, constants: Collection[Constant], member: int) -> Iterable[np.ndarray]:
         """A member's data of several constants; what is not cached is made by several threads."""
-        return (self._pool.map if self._pool else map)(lambda constant: constant.array(member), constants)
+        return self.in_parallel(lambda constant: constant.array(member), constants)
+
+    def in_parallel(self, function: Callable[[_T], _R], items: Iterable[_T]) -> Iterable[_R]:
+        """The function of each item, in order, several at a time."""
+        return map(function, items) if self._pool is None else self._pool.map(function, items)
 
     def start_round(self) -> None:
         """A run begins."""
