@@ -1,10 +1,12 @@
 """Development chains: money, time and history."""
 
+import platform
+import sys
 from pathlib import Path
 
 import pytest
 
-from oracle_node.chain.embedded import BALANCE_WEI, CHAIN_ID, DevChain, open_dev_chain
+from oracle_node.chain.embedded import BALANCE_WEI, CHAIN_ID, DevChain, find_anvil, open_dev_chain
 from oracle_node.errors import ConfigError
 
 
@@ -29,6 +31,20 @@ async def test_revert__blocks_since__they_never_were(chain: DevChain) -> None:
     await chain.mine()
     head = await chain.web3.eth.get_block("latest")
     assert head["timestamp"] - (await chain.web3.eth.get_block(0))["timestamp"] < 500
+
+
+def test_find_anvil__beside_the_npm_packages_of_the_contracts__is_theirs(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modules = repository / "contracts" / "node_modules"
+    if not modules.exists() or (sys.platform, platform.machine()) != ("linux", "x86_64"):
+        pytest.skip(
+            "the npm packages are not installed (`make contracts-test` does it), or have no anvil for this machine"
+        )
+    # npm leaves out an optional package that it cannot get, and half of the tests of chains would be skipped unseen
+    monkeypatch.setenv("PATH", "")
+    found = find_anvil()
+    assert found is not None and found.is_relative_to(modules)
 
 
 async def test_open_dev_chain__no_such_program__says_so() -> None:
