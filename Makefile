@@ -22,6 +22,9 @@ test: $(VENV)/.dev ## The test suite, without the slow ones
 test-slow: $(VENV)/.dev ## The whole test suite
 	$(BIN)/python -m pytest -q -m "slow or not slow"
 
+.PHONY: llm
+llm: $(VENV)/.llm ## llama.cpp for language models (it is compiled: ten minutes, once); `make test` then tests them too
+
 .PHONY: lint
 lint: $(VENV)/.dev ## Style and format of the Python code
 	$(BIN)/ruff check .
@@ -71,6 +74,10 @@ $(VENV)/.runtime: pyproject.toml $(VENV)/bin/python
 $(VENV)/.dev: pyproject.toml $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@ $(VENV)/.runtime
+
+$(VENV)/.llm: pyproject.toml $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,llm]'
+	@touch $@
 
 contracts/node_modules: contracts/package-lock.json
 	cd contracts && npm ci --no-audit --no-fund

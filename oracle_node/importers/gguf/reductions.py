@@ -18,7 +18,7 @@ HEAD_LIMIT = 32767
 """Queries, keys and values are 16-bit integers: their products are made in float64 anyway."""
 PRODUCT_BLOCK = 1024
 MAXIMUM_BLOCK = 64
-ARGMAX_BLOCK = 256
+ARGMAX_BLOCK = 192
 
 
 @dataclass(frozen=True)
