@@ -67,6 +67,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--shape", choices=SHAPES, default="tiny", help="how large (default: tiny)")
     parser.add_argument("--type", choices=("Q8_0", "F16", "F32"), default="Q8_0", help="of the matrices")
     parser.add_argument("--architecture", choices=tuple(PAIRINGS), default="llama")
+    parser.add_argument("--kv-heads", type=int, help="heads of keys and values (default: the shape's)")
     parser.add_argument("--tied", action="store_true", help="the output matrix is the token embedding")
     parser.add_argument(
         "--vocabulary", type=Path, metavar="FILE.gguf", help="copy this tokenizer (default: made-up words)"
@@ -77,6 +78,7 @@ def parse_arguments() -> argparse.Namespace:
 
 def hyperparameters(arguments: argparse.Namespace) -> Hyperparameters:
     layers, width, heads, kv_heads, ffn_width, vocabulary_size, context = SHAPES[arguments.shape]
+    kv_heads = arguments.kv_heads or kv_heads
     if arguments.vocabulary:
         with GgufFile.open(arguments.vocabulary) as file:
             vocabulary_size = len(file.strings("tokenizer.ggml.tokens"))

@@ -27,6 +27,9 @@ def walk(
         return None
     found: dict[int, tuple[int | None, Affine]] = {}
     for axis in wanted:
+        if shape[axis] == Affine(1):  # its only coordinate is 0, and its unit is the next axis's
+            found[axis] = (None, Affine(0))
+            continue
         unit = count(shape[axis + 1 :])
         block = unit * shape[axis]
         split = _split_offset(operand.offset, unit)

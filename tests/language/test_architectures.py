@@ -13,6 +13,7 @@ from oracle_node.importers.gguf import import_gguf
 from oracle_node.language.drafts import LlamaWriter
 from oracle_node.language.prompts import Language, card_input
 from oracle_node.model.model import Card, Model
+from oracle_node.tape.analysis import analyse
 
 pytest.importorskip("gguf")
 pytest.importorskip("llama_cpp")
@@ -50,6 +51,12 @@ def test_logits__of_a_random_model__are_those_of_llama_cpp(
     # llama.cpp itself rounds activations to float16 where the weights are
     assert found["max_rel_error"] < {"F32": 1e-3, "F16": 3e-3}[kind]
     assert found["top1_agreement"] == 1.0
+
+
+@pytest.mark.parametrize("kv_heads", [1, 4])
+def test_import__one_head_of_keys_or_one_a_head__is_proved_causal(tmp_path: Path, kv_heads: int) -> None:
+    imported = import_gguf(write(tmp_path / "model.gguf", "--kv-heads", str(kv_heads)), context=32)
+    analyse(imported.tape)
 
 
 def test_import__the_same_file_and_options__give_the_same_id(tmp_path: Path) -> None:
