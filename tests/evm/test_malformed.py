@@ -196,9 +196,9 @@ def test_decoding__an_instruction_of_1024_bytes__is_the_longest(monkeypatch: pyt
     def instruction(ops: tuple[ScalarOp, ...]) -> Instruction:
         return Instruction(Opcode.MAP, DType.I64, ONE * 8, (wide,), tail=Program(ops))
 
-    constants, rest = divmod(1024 - len(encode(instruction(()))) - 8, 9)
+    constants, rest = divmod(1024 - len(encode(instruction(()))) - 17, 9)
     wheres = rest % 3 + 2  # 4 bytes each, an addition 3
-    adds = (rest + 8 - 4 * wheres) // 3
+    adds = (rest + 17 - 4 * wheres) // 3
     data = encode(instruction((constant,) * constants + (where,) * wheres + (add,) * adds))
     assert len(data) == 1024
     assert accepted_by_contract(data)
