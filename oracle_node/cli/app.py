@@ -31,6 +31,7 @@ COMMANDS = {
     "key": Lazy("key", "key", "Make and read encrypted key files."),
     "run": Lazy("node", "run", "Run the node: answer, watch, challenge."),
     "request": Lazy("request", "request", "Ask a model on chain."),
+    "ask": Lazy("ask", "ask", "Ask a language model on chain and watch its answer come in."),
     "dispute": Lazy("dispute", "dispute", "List, audit, open and play disputes."),
     "bench": Lazy("bench", "bench", "Speed and gas beside their baselines, in one run."),
 }

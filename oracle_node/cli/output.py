@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from functools import update_wrapper
 from pathlib import Path
 from typing import Any, TypeVar
+from unicodedata import category
 
 import click
 import numpy as np
@@ -36,9 +37,14 @@ class Output:
         """Something on the way, for people only."""
         self.people.print(text)
 
+    def note(self, label: str, text: str) -> None:
+        """Something on the way, for people only, on stderr: stdout is left to the outcome."""
+        if not self.as_json:
+            self.errors.print(Text.assemble((f"{label:<11}", "dim"), "  ", readable(text)), soft_wrap=True)
+
     def warn(self, text: str) -> None:
         """One line on stderr, in either mode."""
-        self.errors.print(f"[yellow]warning:[/] {text}")
+        self.errors.print(f"[yellow]warning:[/] {text}", soft_wrap=True)
 
     @contextmanager
     def progress(self, label: str, total: float | None) -> Iterator[Callable[[float], None]]:
@@ -102,6 +108,11 @@ def _rows(values: Mapping[str, Any], indent: str) -> Iterator[tuple[str, str]]:
             yield label, for_people(value)
 
 
+def readable(text: str) -> str:
+    """A text as it is safe to print: control characters, which could steer a terminal, become �."""
+    return "".join("�" if category(c) == "Cc" and c not in "\n\t" else c for c in text)
+
+
 def for_people(value: Any) -> str:
     """Digits grouped, floats to four places, bytes as hex, long arrays shortened."""
     if isinstance(value, bool) or value is None:
@@ -115,4 +126,4 @@ def for_people(value: Any) -> str:
     if isinstance(value, np.ndarray | list | tuple):
         flat = [for_people(item) for item in (value.reshape(-1) if isinstance(value, np.ndarray) else value)]
         return " ".join(flat) if len(flat) <= 16 else f"{' '.join(flat[:15])} … ({len(flat):,} values)"
-    return str(value)
+    return readable(str(value))

@@ -6,45 +6,39 @@ from typing import Any
 
 import click
 
-from oracle_node.chain.actions import find_listing
-from oracle_node.chain.client import OracleClient
-from oracle_node.chain.events import ClaimProposed
-from oracle_node.chain.types import ClaimStatus, RequestId, RequestOptions, RequestStatus
+from oracle_node.chain.types import RequestOptions
 from oracle_node.cli.answers import present_answer
+from oracle_node.cli.asking import (
+    chat_option,
+    fee_option,
+    final_answer,
+    max_tokens_option,
+    nonce_option,
+    prepare,
+)
 from oracle_node.cli.inputs import read_request
-from oracle_node.cli.options import ether, existing_file, image_max_option, model_directory, parse_hash
+from oracle_node.cli.options import existing_file, image_max_option, model_directory, parse_hash
 from oracle_node.cli.output import Output, json_option
 from oracle_node.cli.session import Session, dry_run_option, session_options
-from oracle_node.commitments.tensor import tensor_root
-from oracle_node.errors import ConfigError, ProtocolError
+from oracle_node.errors import ConfigError
 from oracle_node.model.directory import load_model
 from oracle_node.model.model import Model
-
-POLL_S = 1.0
 
 
 @click.command()
 @click.argument("model_id", metavar="MODEL_ID")
+@click.option("--input", "input_file", type=existing_file, help=".npy, an image (with --model) or raw bytes.")
 @click.option(
-    "--input",
-    "input_file",
-    type=existing_file,
-    required=True,
-    help=".npy, an image (with --model) or raw bytes.",
+    "--text",
+    help="A prompt, for language models (with --model); --dry-run shows its bytes, as a contract would send them.",
 )
+@max_tokens_option
+@chat_option
 @click.option(
     "--model", "directory", type=model_directory, help="Its directory: converts the input, reads the answer."
 )
-@click.option(
-    "--fee",
-    type=ether,
-    default=0,
-    show_default=True,
-    help="Ether for the answer [default: the listing's least].",
-)
-@click.option(
-    "--nonce", type=click.IntRange(0), default=0, show_default=True, help="Tells apart equal requests."
-)
+@fee_option
+@nonce_option
 @click.option("--wait", is_flag=True, help="Wait until the answer is final.")
 @image_max_option
 @session_options
@@ -52,7 +46,10 @@ POLL_S = 1.0
 @json_option
 def request(
     model_id: str,
-    input_file: Path,
+    input_file: Path | None,
+    text: str | None,
+    max_tokens: int | None,
+    chat: bool,
     directory: Path | None,
     fee: int,
     nonce: int,
@@ -66,19 +63,52 @@ def request(
 
     MODEL_ID is a model's id where it is listed once, or a listing id, as `model register` prints both.
     """
+    if (input_file is None) == (text is None):
+        raise click.UsageError("give either --input or --text")
+    if text is None and (chat or max_tokens is not None):
+        raise click.UsageError("--chat and --max-tokens go with --text")
     identifier = parse_hash(model_id, "model or listing id")
     model = load_model(directory) if directory else None
-    data = read_request(input_file, model, image_max) if model else _raw(input_file)
+    if input_file is not None:
+        data = read_request(input_file, model, image_max) if model else _raw(input_file)
+    else:
+        data = _prompt(model, directory, text or "", chat, max_tokens)
     options = RequestOptions(fee=fee, nonce=nonce)
-    out.result(
-        asyncio.run(_request(session, identifier, data, options, model, wait and not dry_run, dry_run, out))
-    )
+    if not dry_run:
+        out.result(asyncio.run(_request(session, identifier, data, options, model, wait, out)))
+        return
+    planned = asyncio.run(_plan(session, identifier, data, options, model))
+    out.result(planned if text is None else {**planned, "input": data})
 
 
 def _raw(path: Path) -> bytes:
     if path.suffix == ".npy":
         raise ConfigError(f"{path}: give --model DIR, so that the array can be converted to the model's type")
     return path.read_bytes()
+
+
+def _prompt(
+    model: Model | None, directory: Path | None, text: str, chat: bool, max_tokens: int | None
+) -> bytes:
+    from oracle_node.cli.prompting import prompt_request
+
+    if model is None or directory is None:
+        raise click.UsageError("--text needs --model DIR, which holds the model's tokenizer")
+    return prompt_request(model, directory, text, chat=chat, max_tokens=max_tokens)
+
+
+async def _plan(
+    session: Session, identifier: bytes, data: bytes, options: RequestOptions, model: Model | None
+) -> dict[str, Any]:
+    async with session.client() as client:
+        prepared = await prepare(client, session, identifier, data, options, model)
+        return {
+            "request_id": prepared.request_id,
+            "listing_id": prepared.listing_id,
+            "cost_wei": prepared.cost_wei,
+            "dry_run": True,
+            "gas": await prepared.sender.simulate(prepared.call),
+        }
 
 
 async def _request(
@@ -88,50 +118,20 @@ async def _request(
     options: RequestOptions,
     model: Model | None,
     wait: bool,
-    dry_run: bool,
     out: Output,
 ) -> dict[str, Any]:
     async with session.client() as client:
-        sender = client.sender(session.account(client.chain_id))
-        listing_id = await find_listing(client, identifier)
-        listing = await client.listing(listing_id)
-        if model is not None and listing.model_id != model.model_id:
-            raise ConfigError(
-                f"the listing is of model 0x{listing.model_id.hex()}, the directory holds 0x{model.model_id.hex()}"
-            )
-        cost = max(await client.quote(listing_id), options.fee)
-        call = client.calls.request(listing_id, data, options, cost)
-        request_id = client.request_id(listing_id, sender.address, options.nonce, tensor_root(data))
+        prepared = await prepare(client, session, identifier, data, options, model)
+        receipt = await prepared.sender.send(prepared.call)
         result: dict[str, Any] = {
-            "request_id": request_id,
-            "listing_id": listing_id,
-            "cost_wei": cost,
-            "dry_run": dry_run,
+            "request_id": prepared.request_id,
+            "listing_id": prepared.listing_id,
+            "cost_wei": prepared.cost_wei,
+            "dry_run": False,
+            "gas_used": receipt.gas_used,
         }
-        if dry_run:
-            return {**result, "gas": await sender.simulate(call)}
-        result["gas_used"] = (await sender.send(call)).gas_used
         if not wait:
             return result
-        out.say(f"asked: request 0x{request_id.hex()}; waiting for a final answer")
-        output = await _final_output(client, request_id)
+        out.say(f"asked: request 0x{prepared.request_id.hex()}; waiting for a final answer")
+        output = (await final_answer(client, prepared.request_id, receipt.block_number)).output
         return {**result, "output": output, **(present_answer(model, output) if model else {})}
-
-
-async def _final_output(client: OracleClient, request_id: RequestId) -> bytes:
-    """The output of the claim that answers the request; ProtocolError where the request expires without one."""
-    while True:
-        view = await client.request(request_id)
-        if view.status is RequestStatus.EXPIRED:
-            raise ProtocolError(
-                f"request 0x{request_id.hex()} expired without an answer; its fee is back in your balance"
-            )
-        if view.status is RequestStatus.ANSWERED:
-            break
-        await asyncio.sleep(POLL_S)
-    for logged in await client.past_events(["ClaimProposed"], topic=view.answer):
-        if isinstance(logged.event, ClaimProposed):
-            return logged.event.output
-    raise ProtocolError(
-        f"the RPC has no event of the answering claim 0x{view.answer.hex()}: {ClaimStatus.FINALIZED.name}"
-    )

@@ -1,13 +1,16 @@
 """Running commands in this process, as `main` would run them."""
 
+from collections.abc import Iterator
+
 import pytest
+import structlog
 
 from oracle_node.cli.app import main
 from tests.cli.running import Cli, Ran
 
 
 @pytest.fixture
-def oracle(capfd: pytest.CaptureFixture[str]) -> Cli:
+def oracle(capfd: pytest.CaptureFixture[str]) -> Iterator[Cli]:
     """`oracle("model", "inspect", folder)` → exit code, stdout, stderr."""
 
     def run(*arguments: object) -> Ran:
@@ -17,4 +20,5 @@ def oracle(capfd: pytest.CaptureFixture[str]) -> Cli:
         captured = capfd.readouterr()
         return Ran(int(stopped.value.code or 0), captured.out, captured.err)
 
-    return run
+    yield run
+    structlog.reset_defaults()  # a command may have set logs up for this test's streams, which end here

@@ -24,11 +24,11 @@ def _leaves(group: click.Group, path: tuple[str, ...] = ()) -> list[tuple[tuple[
 
 LEAVES = _leaves(app.cli)
 ACTING = {
-    ("model", "register"), ("chain", "deploy"), ("request",), ("run",), ("dispute", "open"),
+    ("model", "register"), ("chain", "deploy"), ("request",), ("ask",), ("run",), ("dispute", "open"),
     ("dispute", "play"), ("dispute", "watch"),
 }  # fmt: skip
 FIXED = {
-    ("demo",), ("run",), ("request",),
+    ("demo",), ("run",), ("request",), ("ask",),
     *(("model", name) for name in ("import", "inspect", "run", "compare", "selftest", "register", "verify")),
     ("chain", "dev"), ("chain", "deploy"),
     *(("dispute", name) for name in ("list", "show", "audit", "open", "play", "cost", "watch")),

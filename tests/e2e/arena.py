@@ -1,4 +1,4 @@
-"""A deployed oracle with a toy model, and parties with money: what every end-to-end test starts from."""
+"""A deployed oracle with a listed model, and parties with money: what every end-to-end test starts from."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -59,11 +59,12 @@ def toy_input(seed: int = 1) -> bytes:
 
 @dataclass(frozen=True)
 class Arena:
-    """A chain, an oracle on it, one listing of the toy model, and who plays."""
+    """A chain, an oracle on it, one listing of a model (the toy unless told otherwise), and who plays."""
 
     chain: DevChain
     client: OracleClient
     deployment: Deployment
+    shelved: ShelvedModel
     policy: Policy
     listing_id: ListingId
     requester: Sender
@@ -73,7 +74,7 @@ class Arena:
 
     @property
     def model(self) -> Model:
-        return toy().model
+        return self.shelved.model
 
     async def ask(self, input_bytes: bytes | None = None, options: RequestOptions | None = None) -> RequestId:
         """A request from the requester."""
@@ -87,12 +88,14 @@ class Arena:
         )
 
     async def advance_past(self, moment: int) -> None:
-        """Until a block is later than that."""
-        await self.chain.advance(moment + 1 - (await self.client.head()).timestamp)
+        """Until a block is later than that; nothing where one is."""
+        ahead = moment + 1 - (await self.client.head()).timestamp
+        if ahead > 0:
+            await self.chain.advance(ahead)
 
     def knowledge(self, output: bytes, input_bytes: bytes | None = None) -> Knowledge:
         """The honest view of a claim."""
-        return knowledge_of(self.model, toy().executor, input_bytes or toy_input(), output)
+        return knowledge_of(self.model, self.shelved.executor, input_bytes or toy_input(), output)
 
     def defender(self, knowledge: Knowledge) -> Seat:
         return Seat("defender", Defender(knowledge, Player(self.claimant.address)), self.claimant)
@@ -107,16 +110,19 @@ def toy_answer(input_bytes: bytes | None = None) -> Answer:
 
 
 @asynccontextmanager
-async def open_arena(engine: Engine, *, commit_reveal: bool = True) -> AsyncIterator[Arena]:
-    """Everything deployed and listed."""
+async def open_arena(
+    engine: Engine, *, commit_reveal: bool = True, shelved: ShelvedModel | None = None
+) -> AsyncIterator[Arena]:
+    """Everything deployed, and the model listed: the toy, unless another is given."""
+    shelved = shelved or toy()
     async with open_dev_chain(engine) as chain:
         owner, requester, claimant, challenger, stranger = chain.accounts[:5]
         deployment = await deploy_oracle(
             Sender(chain.web3, owner, RevertDecoder([])), await chain.web3.eth.chain_id, DEV_LIMITS
         )
         client = await OracleClient.open(chain.web3, deployment.oracle)
-        commitment = toy().model.commitment
+        commitment = shelved.model.commitment
         policy = least_policy(DEV_LIMITS, commitment, min_fee_wei=10**15, commit_reveal=commit_reveal)
         listing_id = await list_model(client, client.sender(owner), commitment, policy)
         senders = [client.sender(account) for account in (requester, claimant, challenger, stranger)]
-        yield Arena(chain, client, deployment, policy, listing_id, *senders)
+        yield Arena(chain, client, deployment, shelved, policy, listing_id, *senders)

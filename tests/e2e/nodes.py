@@ -9,6 +9,8 @@ from typing import Any
 
 from eth_account.signers.local import LocalAccount
 
+from oracle_node.chain.events import ClaimCommitted, ClaimProposed
+from oracle_node.chain.types import ClaimId, ClaimStatus, RequestId
 from oracle_node.config import Config, parse_config
 from oracle_node.node.node import Ready, run_node
 from oracle_node.node.shelf import Shelf
@@ -59,3 +61,23 @@ async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
     while not await condition():
         assert time.monotonic() < deadline, f"waited {PATIENCE_S} s for {what}"
         await asyncio.sleep(0.05)
+
+
+async def proposed(arena: Arena, request_id: RequestId, claimant: str | None = None) -> ClaimId:
+    """The request's first claim, or that claimant's first one, once it is revealed."""
+
+    async def is_there() -> bool:
+        claim_id = await _first_claim(arena, request_id, claimant)
+        return claim_id is not None and (await arena.client.claim(claim_id)).status is ClaimStatus.PROPOSED
+
+    await until(is_there, "a proposed claim")
+    claim_id = await _first_claim(arena, request_id, claimant)
+    assert claim_id is not None
+    return claim_id
+
+
+async def _first_claim(arena: Arena, request_id: RequestId, claimant: str | None) -> ClaimId | None:
+    events = await arena.client.past_events(["ClaimCommitted", "ClaimProposed"])
+    claims = [e.event for e in events if isinstance(e.event, ClaimCommitted | ClaimProposed)]
+    ours = (c for c in claims if c.request_id == request_id and claimant in (None, c.claimant))
+    return next((claim.claim_id for claim in ours), None)

@@ -7,15 +7,13 @@ import aiohttp
 import pytest
 from eth_utils.address import to_checksum_address
 
-from oracle_node.chain.events import ChallengeSettled, ClaimCommitted, ClaimProposed, Delivered
+from oracle_node.chain.events import ChallengeSettled, Delivered
 from oracle_node.chain.journal import Call
 from oracle_node.chain.types import (
     Address,
     ChallengeStatus,
-    ClaimId,
     ClaimStatus,
     DeliveryKind,
-    RequestId,
     RequestOptions,
     RequestStatus,
 )
@@ -27,29 +25,10 @@ from oracle_node.node.shelf import Shelf, ShelvedModel
 from oracle_node.players.adversaries import Lie, LyingExecutor, RandomPicker, claim_baldly, tell_lies
 from oracle_node.players.dispute import Seat, play_seat
 from tests.e2e.arena import Arena, toy, toy_answer, toy_input
-from tests.e2e.nodes import node_config, running, until
+from tests.e2e.nodes import node_config, proposed, running, until
 
 LOGS_ITS_CALLS = bytes.fromhex("600b80600b6000396000f3" + "366000600037366000a000")
 """Creation code of a contract that logs the calldata of every call."""
-
-
-async def first_claim(arena: Arena, request_id: RequestId) -> ClaimId | None:
-    events = await arena.client.past_events(["ClaimCommitted", "ClaimProposed"])
-    claims = [e.event for e in events if isinstance(e.event, ClaimCommitted | ClaimProposed)]
-    return next((claim.claim_id for claim in claims if claim.request_id == request_id), None)
-
-
-async def proposed(arena: Arena, request_id: RequestId) -> ClaimId:
-    """The request's first claim, once it is revealed."""
-
-    async def is_there() -> bool:
-        claim_id = await first_claim(arena, request_id)
-        return claim_id is not None and (await arena.client.claim(claim_id)).status is ClaimStatus.PROPOSED
-
-    await until(is_there, "a proposed claim")
-    claim_id = await first_claim(arena, request_id)
-    assert claim_id is not None
-    return claim_id
 
 
 async def consumer(arena: Arena) -> Address:
