@@ -9,7 +9,7 @@ import numpy as np
 
 from oracle_node.bench.timing import medians_s
 from oracle_node.commitments.trace import trace
-from oracle_node.executors.choice import make_executor
+from oracle_node.executors.onnx import OnnxExecutor
 from oracle_node.language.drafts import LlamaWriter, ProposedText
 from oracle_node.language.prompts import Language, load_language
 from oracle_node.model.model import Model
@@ -36,7 +36,7 @@ def bench_llm(
     """
     language = load_language(model, directory)
     request = language.request(_prompt(language, prompt_tokens), tokens)
-    executor = make_executor(model.tape, threads=threads)
+    executor = OnnxExecutor(model.tape, threads)
     with LlamaWriter(gguf, language.limits.context, threads) as writer:
         draft = ProposedText(language, writer)
         answers: list[Answer] = []

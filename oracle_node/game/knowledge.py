@@ -22,7 +22,7 @@ from oracle_node.tape.affine import Symbols
 from oracle_node.tape.encoding import encode
 from oracle_node.tape.instruction import Instruction, Opcode, Tape
 
-DEFAULT_CACHE_BYTES = 1 << 30
+DEFAULT_CACHE_BYTES = 256 << 20
 
 
 class Knowledge:

@@ -14,6 +14,8 @@ from oracle_node.executors.onnx.matrices import Matrices
 from oracle_node.executors.onnx.tensors import EXACT, Tensors
 
 _BASE, _HALF = 128, 64
+_FEW_CHANNELS = 16
+"""Of a group: digit products are slower on so few."""
 _MACS_PER_NS, _MOVE_NS, _ROW_NS, _ELEMENT_NS, _INTEGER_MACS_PER_NS = 30.0, 0.4, 4.5, 0.1, 180.0
 """Measured on one core: `Conv`, moving an element, gathering a window's row and each of its bytes, `MatMulInteger`."""
 
@@ -140,10 +142,10 @@ def _kernel(matrices: Matrices, found: _Convolution) -> Constant:
 
 
 def _pays(matrices: Matrices, found: _Convolution, planes: int) -> bool:
-    """Whether `Conv` is faster than gathering windows for a digit product; with groups always."""
-    if found.group_axis is not None:
-        return True
+    """Whether `Conv` is faster than gathering windows for a digit product; with groups always, if there are windows."""
     positions, taps = matrices.rows, prod(_size(matrices, side.inner) for side in found.sides)
+    if found.group_axis is not None:
+        return taps > 1 or matrices.inner < _FEW_CHANNELS
     macs, results = matrices.rows * matrices.columns * matrices.inner, matrices.rows * matrices.columns
     image = prod(matrices.context.tensor(matrices.product.left).shape)
     conv = planes * (macs / _MACS_PER_NS + (image + 2 * results) * _MOVE_NS)

@@ -115,6 +115,10 @@ class OnnxExecutor:
             self._last_run = LastRun(symbols, [source.copy() for source in sources], asked, remembered)
         return {p: tensors[p].copy() if p in plan.remembered else tensors[p] for p in wanted}
 
+    def forget(self) -> None:
+        """Take nothing over from the last run."""
+        self._last_run = None
+
     def _same_rows(
         self,
         last: LastRun | None,

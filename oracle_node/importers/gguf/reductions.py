@@ -16,7 +16,7 @@ ACTIVATION_LIMIT = 8191
 """Activations are 14-bit integers: two digits of the fast plan."""
 HEAD_LIMIT = 32767
 """Queries, keys and values are 16-bit integers: their products are made in float64 anyway."""
-PRODUCT_BLOCK = 1024
+PRODUCT_BLOCK = 512
 MAXIMUM_BLOCK = 64
 ARGMAX_BLOCK = 192
 

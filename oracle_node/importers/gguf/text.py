@@ -112,13 +112,11 @@ class Tokens:
         table = np.frombuffer(b"".join(piece.ljust(width, b"\0") for piece in pieces), np.uint8)
         with b.scope("text"):
             place = self._counting(self._text_limit).slice(0, 0, TEXT)
-            passed = b.reduce(
-                Reducer.SUM,
-                self._starts.unsqueeze(0),
-                place.unsqueeze(1),
-                function=lambda start, at: start <= at,
-                dtype=DType.I32,
-            )
+            begun = b.map(
+                lambda start, at: start <= at,
+                self._starts.unsqueeze(0), place.unsqueeze(1), dtype=DType.U8,
+            )  # fmt: skip
+            passed = b.reduce(Reducer.SUM, begun, dtype=DType.I32)
             which = b.map(lambda n: n - 1, passed, dtype=DType.I32)
             token, start = b.gather(which, self.claimed), b.gather(which, self._starts)
             terms = [place, token, start]
