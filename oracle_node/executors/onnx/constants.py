@@ -75,7 +75,7 @@ class Constant:
     def moved(self, view: View, sizes: Sequence[int], shape: Sequence[int]) -> "Constant":
         """The data, so far unchanged, through a view; broadcast axes repeated to `sizes`, then reshaped."""
         assert not self.steps
-        move = _Move(view, tuple(sizes), self.dtype)
+        move = _Move(*_fewest_axes(view, sizes), self.dtype)
         return Constant(self.store, self.sources, tuple(shape), self.dtype, (move,))
 
     def mapped(self, key: Hashable, function: Elementwise, dtype: np.dtype[np.generic]) -> "Constant":
@@ -112,6 +112,20 @@ class Constant:
 
 def _key(steps: Sequence[_Move | _Step]) -> Hashable:
     return tuple(step if isinstance(step, _Move) else step.key for step in steps)
+
+
+def _fewest_axes(view: View, sizes: Sequence[int]) -> tuple[View, tuple[int, ...]]:
+    """The same data in the same order with neighbouring axes joined: equal rearrangements are kept once."""
+    axes: list[tuple[int, int]] = []
+    for size, count, stride in zip(sizes, view.core, view.strides, strict=True):
+        step = stride if count > 1 else 0
+        if size == 1:
+            continue
+        if axes and axes[-1][1] == step * size:
+            size *= axes.pop()[0]
+        axes.append((size, step))
+    shape = tuple(size for size, _ in axes)
+    return View(view.offset, shape, tuple(step for _, step in axes)), shape
 
 
 class Constants:

@@ -45,7 +45,7 @@ class _Convolution:
 def lower_convolution(matrices: Matrices) -> tuple[Value, list[int]] | None:
     """The product and the order of its axes; None where it is no convolution, or one that other kernels do better."""
     convolution = _recognise(matrices)
-    if convolution is None:
+    if convolution is None or not _may_pay(matrices, convolution):
         return None
     order = [
         *(() if convolution.group_axis is None else (convolution.group_axis,)),
@@ -141,16 +141,26 @@ def _kernel(matrices: Matrices, found: _Convolution) -> Constant:
     return matrices.constant([*outer, *(axis for axis in inner if axis is not None)], shape)
 
 
+def _taps(matrices: Matrices, found: _Convolution) -> int:
+    """Positions of a window."""
+    return prod(_size(matrices, side.inner) for side in found.sides)
+
+
+def _may_pay(matrices: Matrices, found: _Convolution) -> bool:
+    """Whether there are windows, or groups of few channels: what can be told without looking at the weights."""
+    return _taps(matrices, found) > 1 or (found.group_axis is not None and matrices.inner < _FEW_CHANNELS)
+
+
 def _pays(matrices: Matrices, found: _Convolution, planes: int) -> bool:
-    """Whether `Conv` is faster than gathering windows for a digit product; with groups always, if there are windows."""
-    positions, taps = matrices.rows, prod(_size(matrices, side.inner) for side in found.sides)
+    """Whether `Conv` is faster than gathering windows for a digit product; with groups always."""
     if found.group_axis is not None:
-        return taps > 1 or matrices.inner < _FEW_CHANNELS
+        return True
+    positions, taps = matrices.rows, _taps(matrices, found)
     macs, results = matrices.rows * matrices.columns * matrices.inner, matrices.rows * matrices.columns
     image = prod(matrices.context.tensor(matrices.product.left).shape)
     conv = planes * (macs / _MACS_PER_NS + (image + 2 * results) * _MOVE_NS)
     gather = positions * taps * max(_ROW_NS, found.channels * _ELEMENT_NS)
-    return taps > 1 and conv < 2 * (gather + macs / _INTEGER_MACS_PER_NS + results * _MOVE_NS)
+    return conv < 2 * (gather + macs / _INTEGER_MACS_PER_NS + results * _MOVE_NS)
 
 
 def _convolve(matrices: Matrices, found: _Convolution, weights: Constant, planes: int) -> Value:

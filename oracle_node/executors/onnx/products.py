@@ -33,9 +33,7 @@ def lower_product(context: Context, product: Product) -> Result:
     signed_zero = True
     if convolution is not None:
         value, order = convolution
-    elif (
-        matrices.batch > 1 and min(matrices.rows, matrices.columns) == 1
-    ) or matrices.rows == matrices.columns == 1:
+    elif _is_elementwise(matrices):
         return _as_reduction(context, product)
     else:
         digits, order = multiply_digits(matrices), matrices.result_order
@@ -44,6 +42,14 @@ def lower_product(context: Context, product: Product) -> Result:
     value = graph.transpose(value, [order.index(a) for a in sorted(order)])
     value = graph.reshape(value, [product.size(a) if a in order else 1 for a in range(len(product.shape))])
     return Result(context.full(value, product.shape), signed_zero and value.elem in (Elem.F32, Elem.F64))
+
+
+def _is_elementwise(matrices: Matrices) -> bool:
+    """Whether there is no matrix in it; one row times a constant matrix is left to the digits, which keep it small."""
+    if matrices.rows == matrices.columns == 1:
+        return True
+    is_row = matrices.rows == 1 and matrices.constant_right() is None
+    return matrices.batch > 1 and (is_row or matrices.columns == 1)
 
 
 def _as_reduction(context: Context, product: Product) -> Result:
