@@ -37,6 +37,10 @@ class ImportedModel:
     options: Mapping[str, object]
     operators: Mapping[str, int]
     """How often each operator of the source network was lowered."""
+    labels: tuple[str, ...] = ()
+    """The class of every element of the answer, where the source names them."""
+    notes: tuple[str, ...] = ()
+    """One sentence each on what the source does that the tape does not."""
 
     @property
     def input(self) -> TensorInfo:

@@ -16,8 +16,9 @@ from oracle_node.errors import AdmissionError, ModelError
 from oracle_node.importers.imported import ImportedModel, Progress, TensorInfo, count_names
 from oracle_node.importers.onnx.graph import Graph, GraphNode, load
 from oracle_node.importers.onnx.lowering import Lowering
-from oracle_node.importers.onnx.node import Node
-from oracle_node.importers.onnx.operators import HANDLERS
+from oracle_node.importers.onnx.node import Handler, Node
+from oracle_node.importers.onnx.operators import HANDLERS, ROUNDED_HANDLERS
+from oracle_node.importers.onnx.tabular import has_tables, has_trees
 from oracle_node.importers.onnx.tensor import Tensor
 from oracle_node.tape.builder import TapeBuilder
 from oracle_node.tape.instruction import DEFAULT_STEP_BOUND, Source
@@ -25,6 +26,8 @@ from oracle_node.tape.types import Array, DType, SourceKind
 
 DEFAULT_FLOAT_RANGE = (-(2.0**20), 2.0**20)
 """What float inputs are clamped to unless the importer is told otherwise."""
+TABLE_FLOAT_RANGE = (-(2.0**40), 2.0**40)
+"""The same for models of tables, whose features are incomes and populations too."""
 _SHARED_OPERATIONS = 8
 """A tensor that several nodes read is materialised if it takes more operations than this to recompute."""
 
@@ -41,9 +44,10 @@ def import_onnx(
 ) -> ImportedModel:
     """The network in an ONNX file as a tape with `weights`-bit weights.
 
-    Inputs are clamped to `input_range` (default ±2^20 for floats). The answer is the network's outputs, or those named
-    in `outputs`, one after another. `keep` gets every constant, in order; `progress(done, total)` is called after every
-    node. ModelError names the file's or the node's fault, AdmissionError the node for which no proof was found.
+    Inputs are clamped to `input_range` (default ±2^20 for floats, ±2^40 where the file has operators of ai.onnx.ml).
+    The answer is the network's outputs (of a classifier in that domain its scores), or those named in `outputs`, one
+    after another. `keep` gets every constant, in order; `progress(done, total)` is called after every node. ModelError
+    names the file's or the node's fault, AdmissionError the node for which no proof was found.
     """
     graph = load(Path(path), outputs)
     length = sum(info.elements for info in graph.inputs)
@@ -54,8 +58,9 @@ def import_onnx(
     tensors = _inputs(low.b, graph, input_range)
     tensors.update({name: Tensor.constant(data) for name, data in graph.constants.items()})
     readers = Counter(name for node in graph.nodes for name in node.inputs) + Counter(graph.outputs)
+    handlers = HANDLERS | ROUNDED_HANDLERS if has_trees(graph.nodes) else HANDLERS
     for done, node in enumerate(graph.nodes, 1):
-        _lower(low, graph.opset, node, tensors, readers)
+        _lower(low, handlers, graph.opset, node, tensors, readers)
         if progress is not None:
             progress(done, len(graph.nodes))
     options = {"weights": weights, "input_range": input_range, "outputs": outputs}
@@ -68,7 +73,8 @@ def _inputs(b: TapeBuilder, graph: Graph, input_range: tuple[float, float] | Non
     """The network's inputs, one after another in the request."""
     source = b.sources[SourceKind.REQUEST]
     if input_range is None:
-        low, high = DEFAULT_FLOAT_RANGE if source.dtype is DType.F32 else _integer_range(source.dtype)
+        floats = TABLE_FLOAT_RANGE if has_tables(graph.nodes) else DEFAULT_FLOAT_RANGE
+        low, high = floats if source.dtype is DType.F32 else _integer_range(source.dtype)
     else:
         low, high = input_range
     if len(graph.inputs) == 1:
@@ -89,19 +95,23 @@ def _integer_range(dtype: DType) -> tuple[int, int]:
 
 
 def _lower(
-    low: Lowering, opset: int, node: GraphNode, tensors: dict[str, Tensor], readers: Mapping[str, int]
+    low: Lowering,
+    handlers: Mapping[str, Handler],
+    opset: int,
+    node: GraphNode,
+    tensors: dict[str, Tensor],
+    readers: Mapping[str, int],
 ) -> None:
     """Lower one node and name its results; errors name the node."""
     label = f"{node.operator} node '{node.name}'"
-    handler = HANDLERS.get(node.operator)
+    handler = handlers.get(node.operator)
     if handler is None:
         raise ModelError(f"{label}: this operator cannot be imported; {_advice(node.operator)}")
     inputs = tuple(_known(tensors, name, label) if name else None for name in node.inputs)
     try:
         with low.b.scope(node.name):
-            call = Node(
-                node.operator, node.name, opset, inputs, node.attributes, sum(map(bool, node.outputs))
-            )
+            read = tuple(readers[name] > 0 for name in node.outputs if name)
+            call = Node(node.operator, node.name, opset, inputs, node.attributes, len(read), read)
             for name, result in zip(filter(None, node.outputs), handler(low, call), strict=True):
                 shared = readers[name] > 1
                 tensors[name] = low.compact(result, _SHARED_OPERATIONS) if shared else result
@@ -157,4 +167,6 @@ def _finished(
         source_sha256=graph.sha256,
         options=dict(options),
         operators=count_names([node.operator for node in graph.nodes]),
+        labels=graph.labels if len(graph.labels) == elements else (),
+        notes=graph.notes,
     )

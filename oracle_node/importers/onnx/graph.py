@@ -12,6 +12,7 @@ from onnx.external_data_helper import load_external_data_for_model
 
 from oracle_node.errors import ModelError
 from oracle_node.importers.imported import TensorInfo
+from oracle_node.importers.onnx import tabular
 from oracle_node.tape.types import Array
 
 OPSETS = range(7, 26)
@@ -39,6 +40,10 @@ class Graph:
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[str, ...]
     sha256: str
+    labels: tuple[str, ...] = ()
+    """Names of a classifier's classes, where the file has them."""
+    notes: tuple[str, ...] = ()
+    """What the file asks for that no tape can do."""
 
 
 def load(path: Path, outputs: tuple[str, ...] | None = None) -> Graph:
@@ -48,7 +53,7 @@ def load(path: Path, outputs: tuple[str, ...] | None = None) -> Graph:
         raise ModelError(f"{path}: is not an ONNX file, or holds no network")
     constants = {i.name: _array(i, f"constant {i.name}") for i in model.graph.initializer}
     names = {o.name for o in model.graph.output}
-    wanted = outputs or tuple(o.name for o in model.graph.output)
+    wanted = outputs or tabular.default_outputs(model.graph)
     if missing := [name for name in wanted if name not in names]:
         raise ModelError(f"{path}: has no output {missing[0]}; its outputs are {', '.join(sorted(names))}")
     nodes = _needed([_node(n) for n in model.graph.node], wanted)
@@ -63,6 +68,8 @@ def load(path: Path, outputs: tuple[str, ...] | None = None) -> Graph:
         inputs=tuple(_input(i) for i in inputs),
         outputs=wanted,
         sha256=hashlib.sha256(content).hexdigest(),
+        labels=tabular.class_labels(model.graph),
+        notes=tabular.notes(model.graph),
     )
 
 
@@ -89,6 +96,8 @@ def _line(error: Exception) -> str:
 
 def _opset(path: Path, model: onnx.ModelProto) -> int:
     versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
+    if not versions and all(tabular.is_tabular(node) for node in model.graph.node):
+        return OPSETS[-1]  # converters of trees alone leave out what they do not use
     if not versions or versions[0] not in OPSETS:
         have = versions[0] if versions else "none"
         raise ModelError(

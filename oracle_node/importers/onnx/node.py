@@ -12,7 +12,10 @@ from oracle_node.tape.types import Array
 
 @dataclass(frozen=True)
 class Node:
-    """`inputs` holds None where an optional input is left out; `outputs` is how many results are named."""
+    """`inputs` holds None where an optional input is left out; `outputs` is how many results are named.
+
+    `read` says of each result whether anything needs it.
+    """
 
     operator: str
     name: str
@@ -20,6 +23,7 @@ class Node:
     inputs: tuple[Tensor | None, ...]
     attributes: dict[str, Any]
     outputs: int
+    read: tuple[bool, ...] = ()
 
     def refuse(self, reason: str) -> NoReturn:
         """ModelError for this node; `import_onnx` adds its operator and name."""
@@ -28,6 +32,10 @@ class Node:
     def has(self, position: int) -> bool:
         """Whether the optional input is given."""
         return position < len(self.inputs) and self.inputs[position] is not None
+
+    def is_read(self, position: int) -> bool:
+        """Whether anything needs that result."""
+        return position < len(self.read) and self.read[position]
 
     def input(self, position: int) -> Tensor:
         tensor = self.inputs[position] if position < len(self.inputs) else None

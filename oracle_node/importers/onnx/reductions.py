@@ -20,6 +20,7 @@ from oracle_node.importers.onnx.lowering import F32, I64, Lowering
 from oracle_node.importers.onnx.tensor import Tensor
 from oracle_node.tape.affine import SYMBOLS
 from oracle_node.tape.blocks import SMALLEST_SCALE, sum_bounded
+from oracle_node.tape.builder import TapeBuilder
 from oracle_node.tape.expression import Scalar
 from oracle_node.tape.instruction import Instruction, Opcode, Reducer
 from oracle_node.tape.step import chunks_opened
@@ -32,6 +33,8 @@ BLOCK_ELEMENTS = 256
 """More are reduced in levels of at most that many, of about equal sizes."""
 SUM_LIMIT = 2**21
 """Summands of float sums are integers up to this: 22 bits relative to the largest."""
+ADDED_AT_ONCE = 6
+"""Summands of one MAP that adds floats in order: each opens a chunk."""
 SMALL_SUM = 8
 """So few floats are added one after another in one MAP."""
 
@@ -202,6 +205,18 @@ def _corner(view: View, axes: Sequence[int], position: tuple[int, ...]) -> View:
     for axis, start in zip(axes, position, strict=True):
         view = view.slice(axis, start, 1)
     return view
+
+
+def added_in_order(b: TapeBuilder, x: View) -> View:
+    """Σ of floats over the last axis, one binary32 addition after another from the first to the last, in many MAPs.
+
+    ONNX Runtime's operators of the domain ai.onnx.ml add in that order, with one thread, and so give the same bits.
+    """
+    result, length = x.pick(-1, 0), x.dims[-1]
+    for start in range(1, length, ADDED_AT_ONCE - 1):
+        parts = [x.pick(-1, i) for i in range(start, min(start + ADDED_AT_ONCE - 1, length))]
+        result = b.map(lambda first, *others: sum(others, first), result, *parts)
+    return result
 
 
 def argmax(low: Lowering, x: Tensor, axis: int) -> Tensor:

@@ -4,6 +4,9 @@ from oracle_node.importers.onnx.node import Handler
 from oracle_node.importers.onnx.operators import (
     convolution,
     elementwise,
+    ensembles,
+    features,
+    linear,
     movement,
     pooling,
     product,
@@ -13,8 +16,14 @@ from oracle_node.importers.onnx.operators import (
 HANDLERS: dict[str, Handler] = {
     **convolution.HANDLERS,
     **elementwise.HANDLERS,
+    **ensembles.HANDLERS,
+    **features.HANDLERS,
+    **linear.HANDLERS,
     **movement.HANDLERS,
     **pooling.HANDLERS,
     **product.HANDLERS,
     **reduction.HANDLERS,
 }
+
+ROUNDED_HANDLERS = elementwise.ROUNDED_HANDLERS
+"""Where trees compare what comes out: every operation rounded by itself, as ONNX Runtime does, none merged."""

@@ -93,8 +93,14 @@ def divide(low: Lowering, a: Tensor, b: Tensor) -> Tensor:
 
 def binary(low: Lowering, node: Node) -> list[Tensor]:
     """Add, Sub, Mul, Div with numpy's broadcasting."""
-    a, b = node.input(0), node.input(1)
     result = _folded(node) or _linear(low, node)
+    return [result] if result is not None else rounded_binary(low, node)
+
+
+def rounded_binary(low: Lowering, node: Node) -> list[Tensor]:
+    """Add, Sub, Mul, Div as one binary32 operation an element, not merged with what comes before or after."""
+    a, b = node.input(0), node.input(1)
+    result = _folded(node)
     if result is None and node.operator == "Div":
         return [divide(low, a, b)]
     return [result or low.apply(_BINARY[node.operator], a, b, dtype=a.dtype)]
@@ -234,3 +240,5 @@ HANDLERS: dict[str, Handler] = {
     "Pow": power,
     "Cast": cast,
 }
+
+ROUNDED_HANDLERS: dict[str, Handler] = dict.fromkeys(("Add", "Sub", "Mul", "Div"), rounded_binary)
