@@ -131,3 +131,19 @@ def grid_rows(rng: np.random.Generator, rows: int, features: int) -> Array:
     nudge = rng.choice(np.asarray([-np.inf, np.inf], np.float32), x.shape)
     x = np.where(rng.random(x.shape) < 0.3, np.nextafter(x, nudge), x)
     return np.where(rng.random(x.shape) < 0.05, rng.choice([-1e5, 1e5], x.shape), x).astype(np.float32)
+
+
+OUTPUTS = {"label": np.int64, "scores": np.float32}
+
+
+def classifier_file(path: Path, attributes: dict[str, Any], x: Array, text: bool = False) -> Path:
+    """A TreeEnsembleClassifier of those attributes over `x`, with labels of text or numbers."""
+    outputs = OUTPUTS | ({"label": str} if text else {})
+    node = ("ml.TreeEnsembleClassifier", ["x"], ["label", "scores"], attributes)
+    return save(path / "trees.onnx", [node], x, outputs)
+
+
+def regressor_file(path: Path, attributes: dict[str, Any], x: Array) -> Path:
+    """A TreeEnsembleRegressor of those attributes over `x`."""
+    node = ("ml.TreeEnsembleRegressor", ["x"], ["y"], attributes)
+    return save(path / "trees.onnx", [node], x, {"y": np.float32})

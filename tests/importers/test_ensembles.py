@@ -12,27 +12,17 @@ from oracle_node.tape.step import step_bytes
 from tests.importers.tabular import (
     GRID,
     MODES,
+    OUTPUTS,
     Array,
     answers,
+    classifier_file,
     expected,
     grid_rows,
     random_ensemble,
-    save,
+    regressor_file,
 )
 
 FEATURES = 4
-OUTPUTS = {"label": np.int64, "scores": np.float32}
-
-
-def _classifier(path: Path, attributes: dict[str, Any], x: Array, text: bool = False) -> Path:
-    outputs = OUTPUTS | ({"label": str} if text else {})
-    node = ("ml.TreeEnsembleClassifier", ["x"], ["label", "scores"], attributes)
-    return save(path / "trees.onnx", [node], x, outputs)
-
-
-def _regressor(path: Path, attributes: dict[str, Any], x: Array) -> Path:
-    node = ("ml.TreeEnsembleRegressor", ["x"], ["y"], attributes)
-    return save(path / "trees.onnx", [node], x, {"y": np.float32})
 
 
 def _both(path: Path, x: Array) -> tuple[Array, Array, Array, Array]:
@@ -57,7 +47,7 @@ def test_classifier__of_several_classes__gives_the_runtime_s_bits(
     modes = MODES if mode == "all" else (mode,)
     attributes = random_ensemble(rng, 23, FEATURES, 3, votes=votes, modes=modes)
     x = grid_rows(rng, 200, FEATURES)
-    _require_equal(_classifier(tmp_path, attributes | {"classlabels_int64s": [0, 1, 2]}, x[0]), x)
+    _require_equal(classifier_file(tmp_path, attributes | {"classlabels_int64s": [0, 1, 2]}, x[0]), x)
 
 
 @pytest.mark.parametrize("base", [0.0, 0.25])
@@ -72,7 +62,7 @@ def test_classifier__of_two_classes__gives_the_runtime_s_answers(
     attributes |= {"classlabels_int64s": [-7, 40], "post_transform": transform}
     attributes |= {"base_values": [base]} if base else {}
     x = grid_rows(rng, 200, FEATURES)
-    path = _classifier(tmp_path, attributes, x[0])
+    path = classifier_file(tmp_path, attributes, x[0])
     _require_equal(path, x, 2e-7 if transform == "LOGISTIC" else 0.0)
 
 
@@ -86,7 +76,7 @@ def test_classifier__transformed_scores__are_within_a_millionth(
     attributes |= {"classlabels_int64s": [3, 1, 2, 0], "post_transform": transform}
     attributes |= {"base_values": base} if base else {}
     x = grid_rows(rng, 200, FEATURES)
-    path = _classifier(tmp_path, attributes, x[0])
+    path = classifier_file(tmp_path, attributes, x[0])
     kept = np.isfinite(expected(path, x, "scores")).all(1)  # ONNX Runtime divides 0 by 0 where all are 0
     assert kept.mean() > 0.8
     _require_equal(path, x[kept], 1e-6)
@@ -107,14 +97,14 @@ def test_forest__half_of_the_votes__falls_as_in_the_runtime(trees: int, tmp_path
         "class_ids": [0] * 2 * trees, "class_weights": [0.0, weight] * trees, "classlabels_int64s": [0, 1],
     }  # fmt: skip
     x = np.arange(-1, trees + 1, dtype=np.float32).reshape(-1, 1, 1)
-    _require_equal(_classifier(tmp_path, attributes, x[0]), x)
+    _require_equal(classifier_file(tmp_path, attributes, x[0]), x)
 
 
 def test_classifier__equal_scores__take_the_first_class(tmp_path: Path, rng: np.random.Generator) -> None:
     attributes = random_ensemble(rng, 8, FEATURES, 3)
     attributes["class_weights"] = [round(w) / 4 for w in attributes["class_weights"]]
     x = grid_rows(rng, 300, FEATURES)
-    path = _classifier(tmp_path, attributes | {"classlabels_int64s": [5, 6, 7]}, x[0])
+    path = classifier_file(tmp_path, attributes | {"classlabels_int64s": [5, 6, 7]}, x[0])
     scores = np.sort(expected(path, x, "scores"), axis=1)
     assert (scores[:, -1] == scores[:, -2]).mean() > 0.1
     _require_equal(path, x)
@@ -130,7 +120,7 @@ def test_classifier__with_trees_of_one_leaf_and_rounds_cut_short__gives_the_runt
         attributes[name] += [trees for _ in values] if name.endswith("treeids") else values
     attributes |= {"classlabels_int64s": [0, 1, 2], "base_values": [0.5, -0.25, 0.125]}
     x = grid_rows(rng, 100, FEATURES)
-    label, scores, label32, scores32 = _both(_classifier(tmp_path, attributes, x[0]), x)
+    label, scores, label32, scores32 = _both(classifier_file(tmp_path, attributes, x[0]), x)
     assert (label == label32).all() and (scores == scores32).all()
 
 
@@ -140,7 +130,7 @@ def test_classifier__rows_of_a_fixed_batch__are_answered_together(
     x = grid_rows(rng, 30, FEATURES).reshape(10, 3, FEATURES)
     for votes in ("one", "all"):
         attributes = random_ensemble(rng, 12, FEATURES, 3, votes=votes)
-        _require_equal(_classifier(tmp_path, attributes | {"classlabels_int64s": [4, 9, 1]}, x[0]), x)
+        _require_equal(classifier_file(tmp_path, attributes | {"classlabels_int64s": [4, 9, 1]}, x[0]), x)
 
 
 @pytest.mark.parametrize("targets", [1, 3])
@@ -153,7 +143,7 @@ def test_regressor__any_number_of_targets__gives_the_runtime_s_bits(
     attributes |= {"n_targets": targets, "aggregate_function": function}
     attributes |= {"base_values": [1.5, -2.25, 0.1][:targets]} if has_base else {}
     x = grid_rows(rng, 100, FEATURES)
-    path = _regressor(tmp_path, attributes, x[0])
+    path = regressor_file(tmp_path, attributes, x[0])
     wanted = expected(path, x, "y")
     assert len(np.unique(wanted)) > 10
     assert (answers(import_onnx(path), x) == wanted).all()
@@ -164,7 +154,7 @@ def test_classifier__integer_features__are_compared_as_floats(
 ) -> None:
     x = rng.integers(-3, 4, (100, 1, FEATURES))
     attributes = random_ensemble(rng, 17, FEATURES, 3) | {"classlabels_int64s": [0, 1, 2]}
-    _require_equal(_classifier(tmp_path, attributes, x[0]), x)
+    _require_equal(classifier_file(tmp_path, attributes, x[0]), x)
 
 
 @pytest.mark.parametrize("threshold", [np.inf, -np.inf, np.nan, 3.4028235e38, 1e-45, 0.0])
@@ -180,7 +170,7 @@ def test_threshold__beyond_all_inputs_or_next_to_zero__sends_them_as_the_runtime
         "n_targets": 1,
     }  # fmt: skip
     x = np.asarray([-1e5, -1e-45, 0, 1e-45, 3e-45, 1e5], np.float32).reshape(-1, 1, 1)
-    path = _regressor(tmp_path, attributes, x[0])
+    path = regressor_file(tmp_path, attributes, x[0])
     assert (answers(import_onnx(path), x) == expected(path, x, "y")).all()
 
 
@@ -193,7 +183,7 @@ def test_feature__beyond_the_range_of_networks__is_compared_as_it_is(tmp_path: P
         "n_targets": 1,
     }  # fmt: skip
     x = np.asarray([2e9, 3e9, -3e9], np.float32).reshape(-1, 1, 1)
-    path = _regressor(tmp_path, attributes, x[0])
+    path = regressor_file(tmp_path, attributes, x[0])
     assert (answers(import_onnx(path), x) == expected(path, x, "y")).all()
 
 
@@ -211,7 +201,7 @@ def test_trees__very_deep__take_one_level_a_comparison(tmp_path: Path) -> None:
         "target_weights": [float(i) / 3 for i in range(depth + 1)], "n_targets": 1,
     }  # fmt: skip
     x = np.linspace(-5, 205, 60, dtype=np.float32).reshape(-1, 1, 1)
-    path = _regressor(tmp_path, attributes, x[0])
+    path = regressor_file(tmp_path, attributes, x[0])
     model = import_onnx(path)
     assert (answers(model, x) == expected(path, x, "y")).all()
     assert len(model.tape.instructions) < 4 * depth + 20
@@ -220,7 +210,7 @@ def test_trees__very_deep__take_one_level_a_comparison(tmp_path: Path) -> None:
 def test_trees__many__keep_every_step_small(tmp_path: Path, rng: np.random.Generator) -> None:
     x = grid_rows(rng, 3, FEATURES)
     attributes = random_ensemble(rng, 1500, FEATURES, 1, kind="target", depth=6) | {"n_targets": 1}
-    path = _regressor(tmp_path, attributes, x[0])
+    path = regressor_file(tmp_path, attributes, x[0])
     model = import_onnx(path)
     assert (answers(model, x) == expected(path, x, "y")).all()
     symbols, count = model.tape.symbols((FEATURES, 1, 0)), len(model.tape.instructions)
@@ -233,7 +223,7 @@ def test_trees__equal_ones__share_their_nodes(tmp_path: Path, rng: np.random.Gen
     for name in ("nodes_treeids", "target_treeids"):
         twice[name] = one[name] + [1] * len(one[name])
     x = grid_rows(rng, 20, FEATURES)
-    single, double = (import_onnx(_regressor(tmp_path, a | {"n_targets": 1}, x[0])) for a in (one, twice))
+    single, double = (import_onnx(regressor_file(tmp_path, a | {"n_targets": 1}, x[0])) for a in (one, twice))
     assert (answers(double, x) == 2 * answers(single, x)).all()
     assert _largest_weight(double) == _largest_weight(single)
 
@@ -247,7 +237,7 @@ def test_answer__by_default__is_the_scores_with_the_labels_beside(
 ) -> None:
     attributes = random_ensemble(rng, 5, FEATURES, 3) | {"classlabels_strings": ["low", "mid", "high"]}
     x = grid_rows(rng, 50, FEATURES)
-    model = import_onnx(path := _classifier(tmp_path, attributes, x[0], text=True))
+    model = import_onnx(path := classifier_file(tmp_path, attributes, x[0], text=True))
     assert (model.answer.name, model.answer.shape, model.answer.dtype) == ("scores", (1, 3), "float32")
     assert model.labels == ("low", "mid", "high")
     # a tape answers numbers: where labels are text, the number of the class
@@ -261,7 +251,7 @@ def test_answer__scores_alone__takes_no_instructions_for_the_label(
     tmp_path: Path, rng: np.random.Generator
 ) -> None:
     attributes = random_ensemble(rng, 5, FEATURES, 3) | {"classlabels_int64s": [1, 5, 2]}
-    path = _classifier(tmp_path, attributes, GRID[None, :FEATURES])
+    path = classifier_file(tmp_path, attributes, GRID[None, :FEATURES])
     scores, label = (import_onnx(path, outputs=(name,)).tape for name in ("scores", "label"))
     assert "ARGMAX" not in _reducers(scores) and "ARGMAX" in _reducers(label)
 
@@ -272,7 +262,7 @@ def _reducers(tape: Any) -> set[str]:
 
 def test_answer__of_both_types__is_still_refused(tmp_path: Path, rng: np.random.Generator) -> None:
     attributes = random_ensemble(rng, 5, FEATURES, 3) | {"classlabels_int64s": [0, 1, 2]}
-    path = _classifier(tmp_path, attributes, GRID[None, :FEATURES])
+    path = classifier_file(tmp_path, attributes, GRID[None, :FEATURES])
     with pytest.raises(ModelError, match="different types: choose some of one type"):
         import_onnx(path, outputs=("label", "scores"))
 
@@ -282,72 +272,10 @@ def test_missing_values__that_a_tree_would_send_its_own_way__are_noted(
 ) -> None:
     attributes = random_ensemble(rng, 3, FEATURES, 1, kind="target") | {"n_targets": 1}
     x = grid_rows(rng, 10, FEATURES)
-    assert import_onnx(_regressor(tmp_path, attributes, x[0])).notes == ()
+    assert import_onnx(regressor_file(tmp_path, attributes, x[0])).notes == ()
     attributes["nodes_missing_value_tracks_true"] = [1] * len(attributes["nodes_modes"])
-    path = _regressor(tmp_path, attributes, x[0])
+    path = regressor_file(tmp_path, attributes, x[0])
     model = import_onnx(path)
     assert "a request cannot carry NaN" in model.notes[0]
     zeros, missing = np.zeros_like(x[:1]), np.full_like(x[:1], np.nan)
     assert (answers(model, missing) == expected(path, zeros, "y")).all()
-
-
-def _changed(attributes: dict[str, Any], name: str, at: int, value: Any) -> dict[str, Any]:
-    values = list(attributes[name])
-    values[at] = value
-    return attributes | {name: values}
-
-
-REFUSED = {
-    "class ids of both": ({"class_ids": None}, "vote for both of two classes"),
-    "a child that is not there": (("nodes_truenodeids", 0, 999), "no node 999"),
-    "a loop": (("nodes_truenodeids", 0, 0), "leads back"),
-    "a feature too many": (("nodes_featureids", 0, FEATURES), f"features up to {FEATURES}, its input has {FEATURES}"),
-    "a mode of its own": (("nodes_modes", 0, "BRANCH_MEMBER"), "BRANCH_MEMBER"),
-    "two nodes of one number": (("nodes_nodeids", 1, 0), "one number"),
-    "columns of other lengths": ({"nodes_values": [0.0]}, "different lengths"),
-    "votes of other lengths": ({"class_weights": [0.0]}, "different lengths"),
-    "a vote that is not finite": (("class_weights", 0, float("inf")), "finite"),
-    "a vote of no node": (("class_nodeids", 0, 999), "does not exist"),
-    "two base values": ({"base_values": [0.0, 1.0]}, "2 base values for 1"),
-    "probit": ({"post_transform": "PROBIT"}, "PROBIT"),
-    "labels missing": ({"classlabels_int64s": None}, "class labels"),
-    "one class": ({"classlabels_int64s": [1]}, "fewer than two"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", REFUSED)
-def test_classifier__malformed_or_unsupported__is_refused_with_its_node(
-    case: str, tmp_path: Path, rng: np.random.Generator
-) -> None:
-    attributes = random_ensemble(rng, 3, FEATURES, 1, depth=3) | {"classlabels_int64s": [0, 1]}
-    change, reason = REFUSED[case]
-    if case == "class ids of both":
-        attributes = _changed(attributes, "class_ids", 0, 1)
-    elif isinstance(change, dict):
-        attributes = {k: v for k, v in (attributes | change).items() if v is not None}
-    else:
-        attributes = _changed(attributes, *change)
-    with pytest.raises(ModelError, match=reason) as caught:
-        import_onnx(_classifier(tmp_path, attributes, GRID[None, :FEATURES]))
-    assert str(caught.value).startswith(
-        "ai.onnx.ml.TreeEnsembleClassifier node 'ml.TreeEnsembleClassifier0': "
-    )
-
-
-def test_classifier__classes_that_may_get_no_vote__are_refused(
-    tmp_path: Path, rng: np.random.Generator
-) -> None:
-    """ONNX Runtime leaves such classes out of the choice, whatever the others' scores are."""
-    attributes = random_ensemble(rng, 4, FEATURES, 2, votes="one") | {"classlabels_int64s": [0, 1, 2]}
-    path = _classifier(tmp_path, attributes, GRID[None, :FEATURES])
-    with pytest.raises(ModelError, match="may get no vote"):
-        import_onnx(path)
-
-
-@pytest.mark.parametrize("changes", [{"aggregate_function": "MIN"}, {"post_transform": "LOGISTIC"}])
-def test_regressor__of_another_kind__is_refused(
-    changes: dict[str, Any], tmp_path: Path, rng: np.random.Generator
-) -> None:
-    attributes = random_ensemble(rng, 3, FEATURES, 1, kind="target") | {"n_targets": 1} | changes
-    with pytest.raises(ModelError, match="only sums and averages"):
-        import_onnx(_regressor(tmp_path, attributes, GRID[None, :FEATURES]))
