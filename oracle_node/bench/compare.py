@@ -62,7 +62,7 @@ def compare_with_source(
     Errors are the largest over all samples, the relative one against the sample's largest magnitude. `top1_agreement`
     is the share of samples whose largest value stands at the same place.
     """
-    reference = FloatSource(source)
+    reference = FloatSource(source, output=model.card.answer.get("name"))
     worst_abs = worst_rel = 0.0
     agree = right = right_source = 0
     for index, sample in enumerate(samples.values):
@@ -93,9 +93,10 @@ def compare_with_source(
 
 
 class FloatSource:
-    """A float ONNX network with one input and its first output, as ONNX Runtime runs it by default."""
+    """A float ONNX network with one input and one of its outputs, as ONNX Runtime runs it by default."""
 
-    def __init__(self, source: Path, threads: int = 0) -> None:
+    def __init__(self, source: Path, threads: int = 0, output: str | None = None) -> None:
+        """`output` names what is compared; the first output where the network has none of that name."""
         from oracle_node.executors.onnx.runtime import ort
 
         options = ort.SessionOptions()
@@ -107,11 +108,12 @@ class FloatSource:
             raise ConfigError(f"{source}: ONNX Runtime does not load it ({error})") from None
         self._source = source
         self._input = self._session.get_inputs()[0]
-        self._output = self._session.get_outputs()[0].name
+        names = [node.name for node in self._session.get_outputs()]
+        self._output = output if output in names else names[0]
         self._shape = [size if isinstance(size, int) else 1 for size in self._input.shape]
 
     def run(self, flat: np.ndarray) -> np.ndarray:
-        """(n,) → the first output, flat, f64; ConfigError where the network takes other inputs."""
+        """(n,) → the output, flat, f64; ConfigError where the network takes other inputs."""
         if flat.size != prod(self._shape):
             shape = " × ".join(map(str, self._input.shape))
             raise ConfigError(
@@ -124,4 +126,6 @@ class FloatSource:
             raise ConfigError(
                 f"{self._source}: ONNX Runtime does not run it on the samples ({error})"
             ) from None
+        if isinstance(output, list):  # ZipMap's: a mapping from class to score, a row
+            output = [list(row.values()) for row in output]
         return np.asarray(output, np.float64).reshape(-1)

@@ -121,12 +121,15 @@ def _card(source: Path, imported: ImportedModel, image_max: float | None) -> Car
     shown = _describe(imported.input)
     if image_max is not None:
         shown["image_max"] = image_max
+    answer = _describe(imported.answer)
+    if imported.labels:
+        answer["labels"] = list(imported.labels)
     return Card(
         name=source.stem,
-        description=f"imported from {source.name} with {options}",
+        description=". ".join([f"imported from {source.name} with {options}", *imported.notes]),
         origin=f"sha256:{imported.source_sha256}",
         input=shown,
-        answer=_describe(imported.answer),
+        answer=answer,
     )
 
 

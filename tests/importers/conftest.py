@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 from onnx import helper, numpy_helper
 
-from oracle_node.importers import import_onnx
+from oracle_node.importers.onnx import import_onnx
 from tests.importers.networks import Array, answer
 
 Node = tuple[str, Sequence[str], Sequence[str], dict[str, Any]]

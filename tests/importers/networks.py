@@ -3,7 +3,7 @@
 import numpy as np
 
 from oracle_node.executors.reference import run
-from oracle_node.importers import ImportedModel
+from oracle_node.importers.imported import ImportedModel
 
 Array = np.ndarray
 

@@ -10,7 +10,7 @@ import onnxruntime
 from onnx import helper, numpy_helper
 
 from oracle_node.executors.onnx import OnnxExecutor
-from oracle_node.importers import ImportedModel
+from oracle_node.importers.imported import ImportedModel
 
 Array = np.ndarray
 MODES = ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ")

@@ -12,7 +12,7 @@ import pytest
 
 from oracle_node.bench.selftest import random_requests, selftest
 from oracle_node.executors.onnx import OnnxExecutor
-from oracle_node.importers import import_onnx
+from oracle_node.importers.onnx import import_onnx
 from oracle_node.model.model import Card, Model
 from oracle_node.tape.step import step_bytes, step_gas
 from tests.importers.tabular import Array, answers, expected

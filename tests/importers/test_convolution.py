@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from oracle_node.importers import import_onnx
+from oracle_node.importers.onnx import import_onnx
 
 TOLERANCE = 4e-4
 

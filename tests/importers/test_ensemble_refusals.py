@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from oracle_node.errors import ModelError
-from oracle_node.importers import import_onnx
+from oracle_node.importers.onnx import import_onnx
 from tests.importers.tabular import GRID, classifier_file, random_ensemble, regressor_file
 
 FEATURES = 4

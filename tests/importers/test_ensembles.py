@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from oracle_node.errors import ModelError
-from oracle_node.importers import ImportedModel, import_onnx
+from oracle_node.importers.imported import ImportedModel
+from oracle_node.importers.onnx import import_onnx
 from oracle_node.tape.step import step_bytes
 from tests.importers.tabular import (
     GRID,

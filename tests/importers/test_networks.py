@@ -10,7 +10,8 @@ import pytest
 
 from oracle_node.commitments.model import commit, roots_of
 from oracle_node.executors.onnx import OnnxExecutor
-from oracle_node.importers import ImportedModel, import_onnx
+from oracle_node.importers.imported import ImportedModel
+from oracle_node.importers.onnx import import_onnx
 from oracle_node.tape.analysis import analyse
 from oracle_node.tape.step import step_bytes
 from tests.importers.networks import answer

@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from oracle_node.errors import AdmissionError, ModelError
-from oracle_node.importers import import_onnx
+from oracle_node.importers.onnx import import_onnx
 
 X = np.ones((2, 3), np.float32)
 W = np.ones((3, 4), np.float32)
