@@ -44,11 +44,22 @@ def gguf_package() -> ModuleType:
     return gguf
 
 
+def _type_sizes() -> dict[int, tuple[int, int]]:
+    """Tensor type → elements and bytes of a block."""
+    return {int(kind): size for kind, size in gguf_package().GGML_QUANT_SIZES.items()}
+
+
+def _type_of(entry: TensorEntry) -> Any:
+    """The tensor's type, as the gguf package has it."""
+    return gguf_package().GGMLQuantizationType(entry.type)
+
+
 class GgufFile:
     """An open GGUF file whose header is well-formed and whose tensors all lie within it.
 
     Every method that names a key or a tensor raises ModelError, with the file's path, where the file does not hold it
-    as asked. Methods may be called from several threads.
+    as asked. Methods may be called from several threads. Files without tensors, as model directories keep for their
+    vocabulary, need no gguf package.
     """
 
     def __init__(self, path: Path, file: BinaryIO, size: int, header: Header) -> None:
@@ -56,20 +67,18 @@ class GgufFile:
         self._file = file
         self._bytes = size
         self._header = header
-        self._types = {int(t): t for t in gguf_package().GGMLQuantizationType}
 
     @classmethod
     def open(cls, path: Path | str) -> "GgufFile":
         """The file at `path`; ModelError in one line if it cannot be read, is no GGUF file, or is damaged."""
         path = Path(path)
-        sizes = {int(kind): size for kind, size in gguf_package().GGML_QUANT_SIZES.items()}
         try:
             file = path.open("rb")
         except OSError as error:
             raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
         try:
             size = os.fstat(file.fileno()).st_size
-            return cls(path, file, size, read_header(path, file, size, sizes))
+            return cls(path, file, size, read_header(path, file, size, _type_sizes))
         except OSError as error:
             file.close()
             raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
@@ -152,7 +161,7 @@ class GgufFile:
 
     def type_name(self, name: str) -> str:
         """The tensor's type as llama.cpp calls it, such as Q8_0."""
-        return str(self._types[self._entry(name).type].name)
+        return str(_type_of(self._entry(name)).name)
 
     def require(self, name: str, shape: tuple[int, ...]) -> None:
         """ModelError unless the file has this tensor, in this shape and in a type that can be read."""
@@ -198,7 +207,7 @@ class GgufFile:
             return np.empty(0, np.float32)
         with np.errstate(all="ignore"):  # what is not finite is refused below
             values = gguf_package().quants.dequantize(
-                np.frombuffer(raw, np.uint8).reshape(stop - start, row_bytes), self._types[entry.type]
+                np.frombuffer(raw, np.uint8).reshape(stop - start, row_bytes), _type_of(entry)
             )
         if not np.isfinite(values).all():
             raise ModelError(f"{self.path}: tensor {name} holds values that are not finite")

@@ -15,7 +15,7 @@ what the metadata mean, or the values of tensors.
 """
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -63,7 +63,7 @@ class Header:
     tensors: Mapping[str, TensorEntry]
 
 
-def read_header(path: Path, file: BinaryIO, size: int, sizes: TypeSizes) -> Header:
+def read_header(path: Path, file: BinaryIO, size: int, type_sizes: Callable[[], TypeSizes]) -> Header:
     """The header of a file of `size` bytes, open at its start; ModelError in one line if the file is malformed."""
     cursor = _Cursor(path, file, size)
     if cursor.take(min(4, size), "the magic number") != b"GGUF":
@@ -86,6 +86,7 @@ def read_header(path: Path, file: BinaryIO, size: int, sizes: TypeSizes) -> Head
             raise ModelError(f"{path}: metadata key {key[:80]!r} is empty or occurs twice")
         metadata[key] = cursor.value(cursor.number("<I", key), key)
         spans[key] = (start, cursor.position)
+    sizes = type_sizes() if tensor_count else {}
     return Header(metadata, spans, _tensors(cursor, tensor_count, _alignment(path, metadata), sizes))
 
 

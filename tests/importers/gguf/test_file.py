@@ -302,12 +302,17 @@ def test_rows__of_a_file_cut_while_open__are_refused(tmp_path: Path) -> None:
             opened.rows("matrix", 0, 4)
 
 
-def test_open__without_the_package__says_what_to_install(
+def test_open__without_the_package__says_what_to_install_unless_there_are_no_tensors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    whole = tmp_path / "whole.gguf"
+    whole.write_bytes(WHOLE)
+    vocabulary = written(tmp_path / "vocabulary.gguf", {"general.architecture": "llama"})
     monkeypatch.setitem(sys.modules, "gguf", None)
     with pytest.raises(ConfigError, match=r"pip install 'oracle-node\[llm\]'"):
-        GgufFile.open(tmp_path / "any.gguf")
+        GgufFile.open(whole)
+    with GgufFile.open(vocabulary) as file:
+        assert file.metadata("general.architecture", str) == "llama"
 
 
 def test_open__a_published_model__has_its_tensors(shared_data: Callable[[str], Path]) -> None:
