@@ -7,7 +7,7 @@ with `preadv`, so that no more of a file is ever in memory than was asked for. N
 import hashlib
 import os
 from pathlib import Path
-from types import ModuleType, TracebackType
+from types import TracebackType
 from typing import Any, BinaryIO, TypeVar, overload
 
 import numpy as np
@@ -32,7 +32,7 @@ _KINDS: dict[type[Any], tuple[type[Any], str]] = {
 }
 
 
-def gguf_package() -> ModuleType:
+def gguf_package() -> Any:
     """The `gguf` package; ConfigError where it is not installed."""
     try:
         import gguf
