@@ -1,6 +1,7 @@
 """`bench dispute`: the gas and rounds of refuting one wrong element, on a development chain, both sides counted."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
@@ -11,9 +12,9 @@ from oracle_node.errors import ProtocolError
 from oracle_node.executors.base import Executor
 from oracle_node.game.knowledge import Knowledge
 from oracle_node.model.model import Model
-from oracle_node.model.solver import Draft, solve
+from oracle_node.model.solver import Claim, Draft, solve
 from oracle_node.players.actors import knowledge_of
-from oracle_node.players.adversaries import Lie, lie_once
+from oracle_node.players.adversaries import Lie, stand_by
 from oracle_node.players.dispute import DisputeReport
 from oracle_node.tape.instruction import Opcode, Reduction
 from oracle_node.tape.region import Region
@@ -47,47 +48,89 @@ async def bench_dispute(
     `disputes` has each. ProtocolError where a liar gets away.
     """
     truth = solve(model, executor, request, draft)
+    honest, traced = _traced(model, executor, request, truth.output, truth.witness)
+    chosen = [costliest(model)] if tensors is None else tensors
+    lies = [Lie(tensor, _middle(model, honest, tensor), carried=False) for tensor in chosen]
+    stands = (Stand(_place(model, lie), honest, traced, lie) for lie in lies)
+    return await _play(model, request, stands, engine, progress)
+
+
+async def bench_claims(
+    model: Model,
+    executor: Executor,
+    request: bytes,
+    claims: Mapping[str, Claim],
+    engine: Engine = "auto",
+    progress: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
+    """The same over wrong claims, each defended with a trace that is honest but for the claim itself."""
+
+    def stands() -> Iterator[Stand]:
+        for name, claim in claims.items():
+            honest, traced = _traced(
+                model, executor, request, claim.output.tobytes(), claim.witness.tobytes()
+            )
+            yield Stand({"lie": name}, honest, traced)
+
+    return await _play(model, request, stands(), engine, progress)
+
+
+@dataclass(frozen=True)
+class Stand:
+    """A claim to refute: what it is called, the watcher's view of it and how long that took, and a lie in its trace."""
+
+    name: dict[str, Any]
+    honest: Knowledge
+    traced_s: float
+    lie: Lie | None = None
+
+
+def _traced(
+    model: Model, executor: Executor, request: bytes, output: bytes, witness: bytes
+) -> tuple[Knowledge, float]:
     start = perf_counter()
-    honest = knowledge_of(model, executor, request, truth.output, truth.witness)
+    honest = knowledge_of(model, executor, request, output, witness)
     honest.run()
-    traced = perf_counter() - start
+    return honest, perf_counter() - start
+
+
+async def _play(
+    model: Model, request: bytes, stands: Iterable[Stand], engine: Engine, progress: Callable[[], None]
+) -> dict[str, Any]:
     played = []
     async with open_stage(model, engine) as stage:
-        for nonce, tensor in enumerate([costliest(model)] if tensors is None else tensors):
-            lie = Lie(tensor, _middle(model, honest, tensor), carried=False)
-            request_id = await stage.ask(request, nonce)
-            refuted = await refute(stage, request_id, honest, lie_once(model, honest, lie))
+        for nonce, stand in enumerate(stands):
+            lying = stand_by(model, stand.honest, stand.lie)
+            refuted = await refute(stage, await stage.ask(request, nonce), stand.honest, lying)
             if refuted.report.winner != "challenger":
-                raise ProtocolError(f"the claim that lied about tensor {tensor} was not refuted")
-            played.append(_figures(model, lie, refuted.report, traced))
+                raise ProtocolError(f"a wrong claim was not refuted: {stand.name}")
+            played.append(stand.name | _figures(refuted.report, stand.traced_s))
             progress()
     worst = max(played, key=lambda dispute: int(dispute["gas_total"]))
-    several = {"disputes": played} if tensors is not None and len(tensors) > 1 else {}
+    several = {"disputes": played} if len(played) > 1 else {}
     return {
-        "model_id": model.model_id,
-        **worst,
-        "engine": stage.chain.engine,
-        "trace_seconds": traced,
-        **several,
-        "reference": QUOTED_OPML,
-    }
+        "model_id": model.model_id, **worst, "engine": stage.chain.engine, **several, "reference": QUOTED_OPML
+    }  # fmt: skip
 
 
 def _middle(model: Model, honest: Knowledge, tensor: int) -> int:
     return model.tape.instructions[tensor].count(honest.symbols) // 2
 
 
-def _figures(model: Model, lie: Lie, report: DisputeReport, traced: float) -> dict[str, Any]:
+def _place(model: Model, lie: Lie) -> dict[str, Any]:
+    opcode = model.tape.instructions[lie.tensor].opcode.name
+    return {"instruction": lie.tensor, "opcode": opcode, "element": lie.element}
+
+
+def _figures(report: DisputeReport, traced_s: float) -> dict[str, Any]:
     return {
-        "instruction": lie.tensor,
-        "opcode": model.tape.instructions[lie.tensor].opcode.name,
-        "element": lie.element,
         "rounds": report.rounds,
         "transactions": report.transactions,
         "gas_total": report.gas_total,
         "gas_step": report.gas_step,
         "gas_by_move": report.gas_by_move,
-        "seconds": report.seconds + traced,
+        "seconds": report.seconds + traced_s,
+        "trace_seconds": traced_s,
     }
 
 

@@ -89,6 +89,11 @@ def exact(
     help="Where to lie [default: where one element is costliest to prove].",
 )
 @click.option("--each-kind", is_flag=True, help="Lie once about every kind of instruction.")
+@click.option(
+    "--each-lie",
+    is_flag=True,
+    help="Language models: a wrong token, byte and stop, an answer too short and too long, and text cut off.",
+)
 @engine_option
 @json_option
 def dispute(
@@ -99,30 +104,37 @@ def dispute(
     draft: Path | None,
     tensor: int | None,
     each_kind: bool,
+    each_lie: bool,
     engine: Engine,
     out: Output,
 ) -> None:
     """Refute a wrong element on a development chain: rounds and gas of both sides, beside a quoted reference."""
     from oracle_node.bench import dispute as disputes
     from oracle_node.cli.disputes import cost_table
-    from oracle_node.cli.prompting import drafting
+    from oracle_node.cli.prompting import drafting, wrong_claims
     from oracle_node.cli.sources import model_or_digits
     from oracle_node.executors.choice import make_executor
+    from oracle_node.language.lies import LIES
 
+    if sum((tensor is not None, each_kind, each_lie)) > 1:
+        raise click.UsageError("give one of --tensor, --each-kind and --each-lie")
     loaded = model_or_digits(directory)
     tensors = disputes.each_kind(loaded) if each_kind else None if tensor is None else [tensor]
     _require_tensors(loaded, tensors or [], disputes.answers(loaded))
     request = _dispute_request(loaded, directory, input_file, text, max_tokens)
-    engine_of_tape = make_executor(loaded.tape)
+    executor = make_executor(loaded.tape)
     with (
         drafting(loaded, directory or Path(), draft) as proposals,
-        out.progress("playing", len(tensors or [0])) as advance,
+        out.progress("playing", len(LIES) if each_lie else len(tensors or [0])) as advance,
     ):
-        found = asyncio.run(
-            disputes.bench_dispute(
-                loaded, engine_of_tape, request, tensors, engine, proposals, lambda: advance(1)
+        if each_lie:
+            claims = wrong_claims(loaded, directory or Path(), executor, request, proposals)
+            played = disputes.bench_claims(loaded, executor, request, claims, engine, lambda: advance(1))
+        else:
+            played = disputes.bench_dispute(
+                loaded, executor, request, tensors, engine, proposals, lambda: advance(1)
             )
-        )
+        found = asyncio.run(played)
     out.result(found, cost_table(found))
 
 

@@ -43,8 +43,9 @@ def cost_table(found: Mapping[str, Any]) -> RenderableType:
         shown = (f"{value:,.1f}{unit}" if unit else f"{value:,}" for value in (ours, theirs))
         table.add_row(key.replace("_", " "), *shown, f"1 : {theirs / ours:,.1f}")
     moves = gas_table([("", name, gas) for name, gas in found["gas_by_move"].items()])
-    place = f"element {found['element']} of tensor {found['instruction']} ({found['opcode']})"
-    where = Text(f"{place} is wrong; played on {found['engine']}", style="bold")
+    place = f"element {found.get('element')} of tensor {found.get('instruction')} ({found.get('opcode')}) is wrong"
+    what = f"the claim is wrong: {found['lie']}" if "lie" in found else place
+    where = Text(f"{what}; played on {found['engine']}", style="bold")
     caption = Text(f"quoted: {quoted['system']}, measured earlier on its authors' code", style="dim")
     return Group(where, table, caption, Text(), moves)
 

@@ -4,11 +4,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+
 from oracle_node.errors import ConfigError
+from oracle_node.executors.base import Executor
 from oracle_node.language.drafts import LOOKUP_TOKENS, LlamaWriter, LookupWriter, ProposedText
+from oracle_node.language.lies import lies
 from oracle_node.language.prompts import is_language, load_language
 from oracle_node.model.directory import TOKENIZER
 from oracle_node.model.model import Model
+from oracle_node.model.solver import Claim, solve
 
 
 def prompt_request(
@@ -39,3 +44,18 @@ def drafting(
         return
     with LlamaWriter(gguf, language.limits.context, threads) as writer:
         yield ProposedText(language, writer)
+
+
+def wrong_claims(
+    model: Model, directory: Path, executor: Executor, request: bytes, draft: ProposedText | None
+) -> dict[str, Claim]:
+    """One wrong answer of every kind to a prompt; ConfigError for models that take none."""
+    language = load_language(model, directory)
+    asked = np.frombuffer(request, "<i4")
+
+    def answer(tokens: int) -> list[int]:
+        wanted = language.request(asked[1:].tolist(), tokens).tobytes()
+        tokens: list[int] = np.frombuffer(solve(model, executor, wanted, draft).witness, "<i4").tolist()
+        return tokens
+
+    return lies(language, asked, answer(int(asked[0])), answer)

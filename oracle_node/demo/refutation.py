@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from oracle_node.chain.events import ChallengeOpened, ElementProved
+from oracle_node.chain.events import ChallengeOpened
 from oracle_node.chain.observe import observe_challenge, observe_claim
 from oracle_node.chain.types import ChallengeKey, ClaimId, RequestId
 from oracle_node.demo.stage import POLL_S, Stage
@@ -29,11 +29,10 @@ _ATTEMPTS = 64
 
 @dataclass(frozen=True)
 class Refutation:
-    """A dispute that was played to its end; `proved` is the element that convicted, None where none did."""
+    """A dispute that was played to its end."""
 
     claim_id: ClaimId
     report: DisputeReport
-    proved: ElementProved | None
 
 
 async def refute(stage: Stage, request_id: RequestId, honest: Knowledge, lying: LyingClaim) -> Refutation:
@@ -48,9 +47,7 @@ async def refute(stage: Stage, request_id: RequestId, honest: Knowledge, lying: 
         advance=stage.chain.advance,
         first_block=stage.deployment.block,
     )
-    logged = await stage.client.past_events(["ElementProved"], first_block=stage.deployment.block)
-    proved = next((entry.event for entry in logged if isinstance(entry.event, ElementProved)), None)
-    return Refutation(claim_id, report, proved)
+    return Refutation(claim_id, report)
 
 
 async def keep_lying(stage: Stage, claim_id: ClaimId, lying: LyingClaim) -> None:

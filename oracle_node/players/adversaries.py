@@ -143,17 +143,18 @@ def _claim(
     return LyingClaim(output, witness, knowledge)
 
 
-def lie_once(model: Model, honest: Knowledge, lie: Lie) -> LyingClaim:
-    """The claim that `honest` is about, with one wrong element somewhere in its trace, uncarried.
+def stand_by(model: Model, honest: Knowledge, lie: Lie | None = None) -> LyingClaim:
+    """The claim that `honest` is about, defended with an honest trace but for the claim itself and one uncarried lie.
 
-    Nothing is run again but the tensor lied about: the rest of the trace is the honest one's.
+    Nothing is run again but the tensors lied about.
     """
     tape, (_, output, witness) = model.tape, honest.sources
     forced = {tape.output: output, tape.ok: np.ones(1, np.uint8)}
     if tape.witness is not None:
         forced[tape.witness] = witness
-    executor = LyingExecutor(tape, honest.executor, [lie], forced)
-    changed = executor.run(honest.symbols, honest.sources, {*forced, lie.tensor})
+    lies = [] if lie is None else [lie]
+    executor = LyingExecutor(tape, honest.executor, lies, forced)
+    changed = executor.run(honest.symbols, honest.sources, {*forced, *(lie.tensor for lie in lies)})
     roots = list(honest.trace.roots)
     for index, tensor in changed.items():
         roots[index] = tensor_root(tensor)

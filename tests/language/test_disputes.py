@@ -8,6 +8,8 @@ import pytest
 from oracle_node.bench.selftest import selftest
 from oracle_node.game.state import ClaimStatus
 from oracle_node.game.strategy import Player
+from oracle_node.language.lies import LIES, lies
+from oracle_node.model.solver import Claim
 from oracle_node.players.actors import Challenger, Defender, knowledge_of
 from oracle_node.players.adversaries import claim_baldly
 from oracle_node.tape.instruction import Opcode
@@ -18,7 +20,6 @@ from tests.language.stories import START, Stories, llama, stories
 
 CLAIMANT, CHALLENGER = address_of("claimant"), address_of("challenger")
 TOKENS = 12
-LIES = ["a token", "a byte", "a stop", "too short", "too long", "too little text"]
 
 
 @cache
@@ -29,33 +30,24 @@ def truth() -> tuple[Stories, list[int], bytes]:
     return model, np.frombuffer(answer.witness, "<i4").tolist(), answer.output
 
 
-def lie_about(what: str) -> tuple[list[int], bytes]:
-    """A claim's tokens and text."""
-    model, tokens, text = truth()
-    request = model.language.request([START], TOKENS)
-    match what:
-        case "a token":
-            tokens = [*tokens[:7], (tokens[7] + 1) % 512, *tokens[8:]]
-        case "a byte":
-            return tokens, text[:5] + b"#" + text[6:]
-        case "a stop":
-            tokens = [*tokens[:4], min(model.vocabulary.end)]
-        case "too short":
-            tokens = tokens[:-2]
-        case "too long":
-            longer, _ = model.tell([START], TOKENS + 2, llama())
-            tokens = np.frombuffer(longer.witness, "<i4").tolist()
-        case "too little text":
-            return tokens, text[:-3]
-    return tokens, model.language.text(request, tokens)
+@cache
+def wrong_claims() -> dict[str, Claim]:
+    """What the claimant says, by what is wrong with it."""
+    model, tokens, _ = truth()
+
+    def longer(count: int) -> list[int]:
+        answer, _ = model.tell([START], count, llama())
+        return np.frombuffer(answer.witness, "<i4").tolist()
+
+    return lies(model.language, model.language.request([START], TOKENS), tokens, longer)
 
 
 @pytest.mark.parametrize("what", LIES)
 def test_dispute__about_a_story__is_won_with_one_element(what: str) -> None:
     model, *_ = truth()
     request = model.language.request([START], TOKENS).tobytes()
-    tokens, text = lie_about(what)
-    witness = np.asarray(tokens, "<i4").tobytes()
+    claim = wrong_claims()[what]
+    text, witness = claim.output.tobytes(), claim.witness.tobytes()
     lying = claim_baldly(model.model, model.executor, request, text, witness)
     contract = EvmContract(model.model.commitment, model.model.sources(request, text, witness))
     honest = knowledge_of(model.model, model.executor, request, text, witness)
