@@ -53,8 +53,8 @@ def wrong_claims(
     language = load_language(model, directory)
     asked = np.frombuffer(request, "<i4")
 
-    def answer(tokens: int) -> list[int]:
-        wanted = language.request(asked[1:].tolist(), tokens).tobytes()
+    def answer(count: int) -> list[int]:
+        wanted = language.request(asked[1:].tolist(), count).tobytes()
         tokens: list[int] = np.frombuffer(solve(model, executor, wanted, draft).witness, "<i4").tolist()
         return tokens
 
