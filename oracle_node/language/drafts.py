@@ -5,17 +5,20 @@ more tokens while they are right, fewer after a correction.
 """
 
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
 import numpy as np
+import structlog
 
 from oracle_node.errors import ConfigError
 from oracle_node.language.llama import llama_cpp_package
 from oracle_node.language.prompts import Language
 from oracle_node.model.solver import Claim
 
+log = structlog.get_logger()
 _FEWEST, _FIRST, _MOST = 8, 32, 256
 LOOKUP_TOKENS = 8
 """What a lookup proposes at first."""
@@ -46,12 +49,26 @@ class ProposedText:
         self._learn(tokens)
         if not self._language.is_complete(request, tokens):
             room = self._language.wanted(request) - len(tokens)
-            prompt = request[1:].tolist()
+            prompt = self._language.prompt(request)
             end = self._language.vocabulary.end
-            tokens += self._writer.continued(prompt + tokens, min(self._chunk, room), end)
+            tokens += self._continued(prompt + tokens, min(self._chunk, room), end)
             self.proposed_tokens += len(tokens) - len(settled)
         self._proposed = tokens
         return self._language.claim(request, tokens)
+
+    def _continued(self, tokens: list[int], most: int, end: frozenset[int]) -> list[int]:
+        """What the writer says, up to what is no token of the model; a lookup's word where the writer fails.
+
+        SAFETY: a draft may be of another file, or out of memory: no request may end the node through it.
+        """
+        try:
+            said = self._writer.continued(tokens, most, end)
+        except (RuntimeError, ValueError, IndexError) as error:
+            log.warning("draft_failed", reason=str(error))
+            said = []
+        size = len(self._language.vocabulary.pieces)
+        known = list(takewhile(lambda token: 0 <= token < size, said[:most]))
+        return known or LookupWriter().continued(tokens, most, end)
 
     def _learn(self, settled: list[int]) -> None:
         if not settled:

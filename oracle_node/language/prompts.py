@@ -71,9 +71,18 @@ class Language:
         """What the tokens of an answer say after the request's prompt."""
         vocabulary = self.vocabulary
         said = b"".join(vocabulary.pieces[token] for token in tokens)
-        if not (tokens and vocabulary.drops_leading_space and request[-1] == vocabulary.start):
+        if not (tokens and vocabulary.drops_leading_space and self._last(request) == vocabulary.start):
             return said
         return said[1:] if vocabulary.pieces[tokens[0]].startswith(b" ") else said
+
+    def prompt(self, request: np.ndarray) -> list[int]:
+        """The request's prompt as the model reads it: whoever asks may name tokens that do not exist."""
+        last = len(self.vocabulary.pieces) - 1
+        return [min(max(int(token), 0), last) for token in request[_HEADER:]]
+
+    def _last(self, request: np.ndarray) -> int:
+        """The prompt's last token as the tape compares it, which holds it to what a header may be, too."""
+        return min(max(int(request[-1]), 0), max(len(self.vocabulary.pieces) - 1, self.limits.answer))
 
     def claim(self, request: np.ndarray, tokens: Sequence[int]) -> Claim:
         """The claim that the answer is these tokens."""

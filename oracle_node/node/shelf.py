@@ -66,5 +66,5 @@ def _draft(model: Model, directory: Path, llama: LlamaConfig) -> Draft:
     gguf = llama.models.get(directory)
     if gguf is None:
         return ProposedText(language, LookupWriter(), LOOKUP_TOKENS)
-    context = llama.context or language.limits.context
+    context = max(llama.context, language.limits.context)  # llama.cpp fails on what it has no room for
     return ProposedText(language, LlamaWriter(gguf, context, llama.threads, llama.gpu_layers))

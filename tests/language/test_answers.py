@@ -1,5 +1,6 @@
 """Answers of a trained model: the published text, the same whoever drafts, and nothing else passes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -134,3 +135,23 @@ def test_drafts__of_ten_stories__need_no_correction() -> None:
         assert draft.corrected_tokens == 0, first
         said += len(answer.witness) // 4
     assert said >= 1000
+
+
+class Broken:
+    """A writer that fails, or names tokens that do not exist."""
+
+    def __init__(self, fails: bool) -> None:
+        self._fails = fails
+
+    def continued(self, tokens: Sequence[int], most: int, end: frozenset[int]) -> list[int]:
+        if self._fails:
+            raise RuntimeError("llama_decode returned -1")
+        return [10**6] * most
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_answer__with_a_draft_that_breaks__is_the_same(fails: bool) -> None:
+    model = stories("q8_0")
+    by_lookup, _ = model.tell([START], 5, LookupWriter(), first=4)
+    by_broken, _ = model.tell([START], 5, Broken(fails), first=4)
+    assert (by_broken.output, by_broken.witness) == (by_lookup.output, by_lookup.witness)
