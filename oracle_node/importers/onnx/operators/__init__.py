@@ -2,11 +2,13 @@
 
 from oracle_node.importers.onnx.node import Handler
 from oracle_node.importers.onnx.operators import (
+    activation,
     convolution,
     elementwise,
     ensembles,
     features,
     linear,
+    logic,
     movement,
     pooling,
     product,
@@ -14,11 +16,13 @@ from oracle_node.importers.onnx.operators import (
 )
 
 HANDLERS: dict[str, Handler] = {
+    **activation.HANDLERS,
     **convolution.HANDLERS,
     **elementwise.HANDLERS,
     **ensembles.HANDLERS,
     **features.HANDLERS,
     **linear.HANDLERS,
+    **logic.HANDLERS,
     **movement.HANDLERS,
     **pooling.HANDLERS,
     **product.HANDLERS,
