@@ -63,8 +63,8 @@ def test_operator__unknown__is_named_with_its_node_and_what_to_do(network: Netwo
     assert "rewrite it" in message
 
 
-def test_operator__quantised__points_to_the_float_network(network: Network) -> None:
-    nodes = [("DynamicQuantizeLinear", ["x"], ["y", "s", "z"], {})]
+def test_operator__quantised_in_an_unknown_way__points_to_the_float_network(network: Network) -> None:
+    nodes = [("MatMulBnb4Quantized", ["x"], ["y"], {})]
     assert "import the float32 network" in _refusal(network(nodes, {"x": X}, {"y": np.uint8}))
 
 

@@ -18,6 +18,7 @@ from oracle_node.importers.onnx.graph import Graph, GraphNode, load
 from oracle_node.importers.onnx.lowering import Lowering
 from oracle_node.importers.onnx.node import Handler, Node
 from oracle_node.importers.onnx.operators import HANDLERS, ROUNDED_HANDLERS
+from oracle_node.importers.onnx.operators.quantized import has_quantised
 from oracle_node.importers.onnx.tabular import has_tables, has_trees
 from oracle_node.importers.onnx.tensor import Tensor
 from oracle_node.tape.builder import TapeBuilder
@@ -58,7 +59,8 @@ def import_onnx(
     tensors = _inputs(low.b, graph, input_range)
     tensors.update({name: Tensor.constant(data) for name, data in graph.constants.items()})
     readers = Counter(name for node in graph.nodes for name in node.inputs) + Counter(graph.outputs)
-    handlers = HANDLERS | ROUNDED_HANDLERS if has_trees(graph.nodes) else HANDLERS
+    is_exact = has_trees(graph.nodes) or has_quantised(graph.nodes)
+    handlers = HANDLERS | ROUNDED_HANDLERS if is_exact else HANDLERS
     for done, node in enumerate(graph.nodes, 1):
         _lower(low, handlers, graph.opset, node, tensors, readers)
         if progress is not None:

@@ -12,6 +12,8 @@ from oracle_node.importers.onnx.operators import (
     movement,
     pooling,
     product,
+    qlinear,
+    quantized,
     reduction,
 )
 
@@ -27,6 +29,8 @@ HANDLERS: dict[str, Handler] = {
     **pooling.HANDLERS,
     **product.HANDLERS,
     **reduction.HANDLERS,
+    **quantized.HANDLERS,
+    **qlinear.HANDLERS,
 }
 
 ROUNDED_HANDLERS = elementwise.ROUNDED_HANDLERS

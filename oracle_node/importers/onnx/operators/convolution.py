@@ -21,22 +21,36 @@ _SCATTERED_BYTES = 16384
 def conv(low: Lowering, node: Node) -> list[Tensor]:
     """(N, C, …) ⊛ (O, C/group, …) + bias (O,)."""
     x, kernel = node.input(0), node.constant(1, "weight")
-    group = int(node.get("group", 1))
-    fits = x.rank >= 3 and kernel.ndim == x.rank and group >= 1
-    if not fits or x.shape[1] != kernel.shape[1] * group or kernel.shape[0] % group:
-        node.refuse(f"weights {kernel.shape} in {group} groups do not fit an input of {x.shape}")
-    axes = windows_of(node, x.shape[2:], kernel.shape[2:])
+    axes = _windows(node, x, kernel.shape)
     weights = quantised_weights(low, kernel)
     parts = activations(low, x)
-    padded = _padded(low, parts.q, axes, _channels_last(kernel.shape, axes, group))
-    acc = contract(low, *_operands(low, padded, weights.q, axes, group))
-    acc = acc.reshape(x.shape[0], *(a.count for a in axes), kernel.shape[0]).moved(-1, 1)
+    acc = _convolved(low, parts.q, weights.q, axes, int(node.get("group", 1)))
     result = Tensor.of_view(acc, low.b.interval(acc), F32)
     per_channel = (1, kernel.shape[0], *(1 for _ in axes))
     result = low.rescaled(result, (weights.scale / parts.limit).reshape(per_channel), parts.scale)
     if node.has(2):
         result = low.scaled(result, 1.0, node.constant(2, "bias").reshape(per_channel))
     return [result]
+
+
+def convolved(low: Lowering, node: Node, q: Tensor, kernel: Array) -> View:
+    """The exact sums (N, O, …) of integers and integer weights, for quantised networks."""
+    return _convolved(low, q, kernel, _windows(node, q, kernel.shape), int(node.get("group", 1)))
+
+
+def _windows(node: Node, x: Tensor, kernel: Sequence[int]) -> list[WindowAxis]:
+    """The windows of a kernel that fits x."""
+    group = int(node.get("group", 1))
+    fits = x.rank >= 3 and len(kernel) == x.rank and group >= 1
+    if not fits or x.shape[1] != kernel[1] * group or kernel[0] % group:
+        node.refuse(f"weights {tuple(kernel)} in {group} groups do not fit an input of {x.shape}")
+    return windows_of(node, x.shape[2:], kernel[2:])
+
+
+def _convolved(low: Lowering, q: Tensor, kernel: Array, axes: Sequence[WindowAxis], group: int) -> View:
+    padded = _padded(low, q, axes, _channels_last(kernel.shape, axes, group))
+    acc = contract(low, *_operands(low, padded, kernel, axes, group))
+    return acc.reshape(q.shape[0], *(a.count for a in axes), kernel.shape[0]).moved(-1, 1)
 
 
 def _channels_last(kernel: Sequence[int], axes: Sequence[WindowAxis], group: int) -> bool:

@@ -24,10 +24,10 @@ class _Side:
 def matmul(low: Lowering, node: Node) -> list[Tensor]:
     """numpy's matmul."""
     a, b = node.input(0), node.input(1)
-    shape = _result_shape(node, a, b)
-    a = _reshaped(low, a, (1, *a.shape)) if a.rank == 1 else a
-    b = _reshaped(low, b, (*b.shape, 1)) if b.rank == 1 else b
-    return [_reshaped(low, _product(low, a, b), shape)]
+    shape = result_shape(node, a, b)
+    a = reshaped(low, a, (1, *a.shape)) if a.rank == 1 else a
+    b = reshaped(low, b, (*b.shape, 1)) if b.rank == 1 else b
+    return [reshaped(low, _product(low, a, b), shape)]
 
 
 def gemm(low: Lowering, node: Node) -> list[Tensor]:
@@ -35,7 +35,7 @@ def gemm(low: Lowering, node: Node) -> list[Tensor]:
     a, b = node.input(0), node.input(1)
     if a.rank != 2 or b.rank != 2:
         node.refuse(f"its factors are {a.shape} and {b.shape}, not matrices")
-    a, b = (_transposed(low, t) if node.get(f"trans{n}", 0) else t for t, n in ((a, "A"), (b, "B")))
+    a, b = (transposed(low, t) if node.get(f"trans{n}", 0) else t for t, n in ((a, "A"), (b, "B")))
     result = low.scaled(_product(low, a, b), float(node.get("alpha", 1.0)))
     if not node.has(2):
         return [result]
@@ -76,10 +76,10 @@ def _columns(low: Lowering, b: Tensor) -> _Side:
         return _Side(low.b.const(weights.q.reshape(rows.shape)), scale, None)
     b = low.settled(b)
     parts = activations(low, b, [b.rank - 2, b.rank - 1])
-    return _Side(low.contiguous(_transposed(low, parts.q)), np.asarray(1.0 / parts.limit), parts.scale)
+    return _Side(low.contiguous(transposed(low, parts.q)), np.asarray(1.0 / parts.limit), parts.scale)
 
 
-def _transposed(low: Lowering, x: Tensor) -> Tensor:
+def transposed(low: Lowering, x: Tensor) -> Tensor:
     """The last two axes exchanged."""
     x = low.settled(x)
     axes = [*range(x.rank - 2), x.rank - 1, x.rank - 2]
@@ -87,13 +87,15 @@ def _transposed(low: Lowering, x: Tensor) -> Tensor:
     return x.moved(shape, lambda d: d.transpose(axes), lambda v: v.transpose(*axes))
 
 
-def _reshaped(low: Lowering, x: Tensor, shape: tuple[int, ...]) -> Tensor:
+def reshaped(low: Lowering, x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """x in another shape of as many elements."""
     if x.shape == shape:
         return x
     return (x if x.is_constant else low.frozen(x)).reshaped(shape)
 
 
-def _result_shape(node: Node, a: Tensor, b: Tensor) -> tuple[int, ...]:
+def result_shape(node: Node, a: Tensor, b: Tensor) -> tuple[int, ...]:
+    """The shape of numpy's matmul of a and b."""
     if not a.rank or not b.rank or a.shape[-1] != b.shape[-2 if b.rank > 1 else 0]:
         node.refuse(f"shapes {a.shape} and {b.shape} do not fit")
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
