@@ -55,6 +55,16 @@ def test_reduce__sum_of_integers__is_exact(compare: Callable[..., float]) -> Non
     assert compare([("ReduceSum", ["x"], ["y"], {})], x, output=np.int64) == 0
 
 
+@pytest.mark.parametrize("operator", ["ReduceSum", "ReduceMean", "ReduceMax"])
+def test_reduce__of_a_constant__matches_float32(
+    operator: str, compare: Callable[..., float], rng: np.random.Generator
+) -> None:
+    attributes: dict[str, Any] = {} if operator == "ReduceSum" else {"axes": [1]}
+    constants = {"c": _normal(rng, 3, 5)} | ({"a": np.asarray([1])} if operator == "ReduceSum" else {})
+    nodes = [(operator, list(constants), ["r"], attributes), ("Add", ["x", "r"], ["y"], {})]
+    assert compare(nodes, _normal(rng, 3, 5), constants, 13) < 1e-6
+
+
 @pytest.mark.parametrize("operator", ["ArgMax", "ArgMin"])
 @pytest.mark.parametrize("axis", [0, 1, -1])
 @pytest.mark.parametrize("last", [0, 1])

@@ -192,7 +192,7 @@ def _add_up(low: Lowering, x: Tensor, axes: Sequence[int]) -> Tensor:
     """The slices along the axes, added in row-major order; x has few of them."""
     shape = reduced_shape(x.shape, axes)
     sizes = [x.shape[a] for a in axes]
-    x = low.compact(x, operations=0)
+    x = low.leaf(x) if x.is_constant else low.compact(x, operations=0)
     result: Tensor | None = None
     for position in np.ndindex(*sizes):
         part = x.moved(shape, lambda a: a, lambda view, p=position: _corner(view, axes, p))  # type: ignore[misc]

@@ -3,6 +3,7 @@
 from oracle_node.importers.onnx.node import Handler
 from oracle_node.importers.onnx.operators import (
     activation,
+    arrangement,
     convolution,
     elementwise,
     ensembles,
@@ -10,15 +11,18 @@ from oracle_node.importers.onnx.operators import (
     linear,
     logic,
     movement,
+    normalization,
     pooling,
     product,
     qlinear,
     quantized,
     reduction,
+    resize,
 )
 
 HANDLERS: dict[str, Handler] = {
     **activation.HANDLERS,
+    **arrangement.HANDLERS,
     **convolution.HANDLERS,
     **elementwise.HANDLERS,
     **ensembles.HANDLERS,
@@ -26,9 +30,11 @@ HANDLERS: dict[str, Handler] = {
     **linear.HANDLERS,
     **logic.HANDLERS,
     **movement.HANDLERS,
+    **normalization.HANDLERS,
     **pooling.HANDLERS,
     **product.HANDLERS,
     **reduction.HANDLERS,
+    **resize.HANDLERS,
     **quantized.HANDLERS,
     **qlinear.HANDLERS,
 }

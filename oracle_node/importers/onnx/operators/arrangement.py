@@ -1,0 +1,128 @@
+"""More data movement: repeats, blocks of depth and space, one-hot rows, triangles, ranges. Always exact.
+
+Resize is here too; linear and cubic resizing are a few products and sums of floats an axis.
+"""
+
+import numpy as np
+
+from oracle_node.importers.onnx.lowering import I64, Lowering
+from oracle_node.importers.onnx.node import Handler, Node
+from oracle_node.importers.onnx.operators.movement import reshape_to
+from oracle_node.importers.onnx.reductions import argmax
+from oracle_node.importers.onnx.tensor import Tensor
+
+
+def _along(array: np.ndarray, axis: int, rank: int) -> np.ndarray:
+    """A vector along one axis of a tensor of that rank."""
+    return array.reshape([-1 if a == axis else 1 for a in range(rank)])
+
+
+def tile(low: Lowering, node: Node) -> list[Tensor]:
+    x = low.settled(node.input(0))
+    repeats = [int(r) for r in node.constant(1, "repeats")]
+    if len(repeats) != x.rank or min(repeats, default=1) < 1:
+        node.refuse(f"its repeats {repeats} are not one positive number an axis of {x.shape}")
+    if x.data is not None:
+        return [Tensor.constant(np.tile(x.data, repeats))]
+    split = tuple(d for pair in zip([1] * x.rank, x.shape, strict=True) for d in pair)
+    wide = tuple(d for pair in zip(repeats, x.shape, strict=True) for d in pair)
+    x = reshape_to(low, x, split).moved(wide, lambda d: d, lambda v: v.broadcast_to(wide))
+    return [reshape_to(low, x, [r * d for r, d in zip(repeats, node.input(0).shape, strict=True)])]
+
+
+def _permuted(low: Lowering, x: Tensor, axes: list[int]) -> Tensor:
+    x = low.settled(x)
+    shape = tuple(x.shape[a] for a in axes)
+    return x.moved(shape, lambda d: d.transpose(axes), lambda v: v.transpose(*axes))
+
+
+def depth_to_space(low: Lowering, node: Node) -> list[Tensor]:
+    """DCR: depth's outer part is the block; CRD: its inner part."""
+    x, block = node.input(0), int(node.get("blocksize", 0))
+    if x.rank != 4 or block < 1 or x.shape[1] % block**2:
+        node.refuse(f"{x.shape} has no blocks of {block}")
+    n, c, h, w = x.shape
+    inner = c // block**2
+    if node.get("mode", "DCR") == "DCR":
+        x = _permuted(low, reshape_to(low, x, (n, block, block, inner, h, w)), [0, 3, 4, 1, 5, 2])
+    else:
+        x = _permuted(low, reshape_to(low, x, (n, inner, block, block, h, w)), [0, 1, 4, 2, 5, 3])
+    return [reshape_to(low, x, (n, inner, h * block, w * block))]
+
+
+def space_to_depth(low: Lowering, node: Node) -> list[Tensor]:
+    x, block = node.input(0), int(node.get("blocksize", 0))
+    if x.rank != 4 or block < 1 or x.shape[2] % block or x.shape[3] % block:
+        node.refuse(f"{x.shape} has no blocks of {block}")
+    n, c, h, w = x.shape
+    x = reshape_to(low, x, (n, c, h // block, block, w // block, block))
+    x = _permuted(low, x, [0, 3, 5, 1, 2, 4])
+    return [reshape_to(low, x, (n, c * block**2, h // block, w // block))]
+
+
+def arange(low: Lowering, node: Node) -> list[Tensor]:
+    """Range of constants: start + i·step, two operations of the network's type each."""
+    start, limit, step = (
+        node.constant(i, name).reshape(()) for i, name in enumerate(("start", "limit", "delta"))
+    )
+    if step == 0:
+        node.refuse("its delta is zero")
+    count = max(0, int(np.ceil((np.float64(limit) - np.float64(start)) / np.float64(step))))
+    return [Tensor.constant((start + np.arange(count).astype(start.dtype) * step).astype(start.dtype))]
+
+
+def size(low: Lowering, node: Node) -> list[Tensor]:
+    return [Tensor.constant(np.asarray(node.input(0).size, np.int64))]
+
+
+def one_hot(low: Lowering, node: Node) -> list[Tensor]:
+    """values = [off, on]; an index outside the depth gives a row of `off`."""
+    index = node.input(0)
+    depth, (off, on) = int(node.constant(1, "depth").reshape(())), node.constant(2, "values")
+    axis = int(node.get("axis", -1)) % (index.rank + 1)
+    if index.is_float:
+        index = low.apply(lambda v: v.to_int(), index, dtype=I64)
+    shape = (*index.shape[:axis], 1, *index.shape[axis:])
+    index = reshape_to(low, low.settled(index), shape)
+    places = Tensor.constant(_along(np.arange(depth), axis, len(shape)))
+    yes, no = (float(v) if v.dtype.kind == "f" else int(v) for v in (on, off))
+
+    def function(i, k):  # type: ignore[no-untyped-def]
+        return ((i + (i < 0) * depth) if depth > 1 else i).equals(k).where(yes, no)
+
+    return [low.apply(function, index, places, dtype=on.dtype)]
+
+
+def hardmax(low: Lowering, node: Node) -> list[Tensor]:
+    """1 at the first of the largest along the axis, else 0."""
+    x = low.settled(node.input(0))
+    if node.opset < 13:
+        node.refuse("before opset 13 it runs over several axes: only newer ones are supported")
+    axis = x.axis(int(node.get("axis", -1)))
+    best = argmax(low, x, axis)
+    places = Tensor.constant(_along(np.arange(x.shape[axis]), axis, x.rank))
+    return [low.apply(lambda k, b: b.equals(k).to_float(), places, best)]
+
+
+def triangle(low: Lowering, node: Node) -> list[Tensor]:
+    """Trilu: zeros above or below a diagonal."""
+    x = node.input(0)
+    k = int(node.constant(1, "diagonal").reshape(())) if node.has(1) else 0
+    if x.rank < 2:
+        node.refuse(f"its input {x.shape} is no matrix")
+    ones = np.ones(x.shape[-2:], np.bool_)
+    kept = np.triu(ones, k) if node.get("upper", 1) else np.tril(ones, k)
+    zero = 0.0 if x.is_float else 0
+    return [low.apply(lambda v, c: c.where(v, zero), x, Tensor.constant(kept), dtype=x.dtype)]
+
+
+HANDLERS: dict[str, Handler] = {
+    "Tile": tile,
+    "DepthToSpace": depth_to_space,
+    "SpaceToDepth": space_to_depth,
+    "Range": arange,
+    "Size": size,
+    "OneHot": one_hot,
+    "Hardmax": hardmax,
+    "Trilu": triangle,
+}
