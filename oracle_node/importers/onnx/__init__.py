@@ -1,6 +1,7 @@
-"""Importing float32 ONNX networks: every operator is lowered to the tape's seven instructions.
+"""Importing ONNX networks, float32 or quantised: every operator is lowered to the tape's seven instructions.
 
 Sums become exact integer sums of quantised values, everything else single binary32 operations; nothing is calibrated.
+A network that is quantised already keeps its own integers, scales and zero points.
 Not here: what instructions mean (`oracle_node.tape`), how a tape is stored.
 """
 
