@@ -42,6 +42,24 @@ def test_one_hot__indices_of_both_signs_and_outside__is_exact(axis: int, compare
     assert compare([("OneHot", ["x", "d", "v"], ["y"], {"axis": axis})], x, constants) == 0
 
 
+@pytest.mark.parametrize("axis", [0, 2, -1])
+@pytest.mark.parametrize("computed", [False, True])
+def test_gather_elements__smaller_indices_of_both_signs__is_exact(
+    axis: int, computed: bool, compare: Compare, rng: np.random.Generator
+) -> None:
+    shape = tuple(5 if a == axis % 4 else d - 1 for a, d in enumerate(X.shape))
+    length = X.shape[axis]
+    if computed:
+        nodes = [
+            ("ArgMax", ["x"], ["i"], {"axis": axis}),
+            ("GatherElements", ["x", "i"], ["y"], {"axis": axis}),
+        ]
+        assert compare(nodes, rng.permuted(X, axis=axis)) == 0
+    else:
+        constants = {"i": rng.integers(-length, length, shape)}
+        assert compare([("GatherElements", ["x", "i"], ["y"], {"axis": axis})], X, constants) == 0
+
+
 @pytest.mark.parametrize("kind", [np.float32, np.int64])
 def test_range__of_constants__is_exact(kind: type, compare: Compare) -> None:
     nodes = [
@@ -86,6 +104,8 @@ REFUSED: dict[str, tuple[str, list[str], dict[str, Any], str]] = {
     "blocks": ("DepthToSpace", ["x"], {"blocksize": 3}, "blocks of 3"),
     "space": ("SpaceToDepth", ["x"], {"blocksize": 5}, "blocks of 5"),
     "repeats": ("Tile", ["x", "k"], {}, "repeats"),
+    "elements_outside": ("GatherElements", ["x", "e"], {"axis": 1}, "outside"),
+    "elements_shape": ("GatherElements", ["x", "k"], {"axis": 1}, "do not fit"),
     "antialias": ("Resize", ["x", "", "s"], {"antialias": 1, "mode": "linear"}, "antialiasing"),
 }
 
@@ -93,7 +113,7 @@ REFUSED: dict[str, tuple[str, list[str], dict[str, Any], str]] = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_node__that_cannot_be_lowered__is_named(case: str, network: Callable[..., Path]) -> None:
     operator, reads, attributes, expected = REFUSED[case]
-    constants = {"k": np.asarray([2]), "s": np.ones(4, np.float32)}
+    constants = {"k": np.asarray([2]), "e": np.full((1, 1, 1, 1), 9), "s": np.ones(4, np.float32)}
     path = network([(operator, reads, ["y"], attributes)], {"x": X}, {"y": np.float32}, constants, 18)
     with pytest.raises(ModelError, match=f"{operator} node .*{expected}"):
         import_onnx(path)

@@ -75,6 +75,28 @@ def size(low: Lowering, node: Node) -> list[Tensor]:
     return [Tensor.constant(np.asarray(node.input(0).size, np.int64))]
 
 
+def gather_elements(low: Lowering, node: Node) -> list[Tensor]:
+    """At every index that position of the axis, the other coordinates its own; negative ones count from the end."""
+    x, index = node.input(0), node.input(1)
+    axis = x.axis(int(node.get("axis", 0)))
+    length, rank = x.shape[axis], x.rank
+    if index.rank != rank or any(
+        i > d for a, (i, d) in enumerate(zip(index.shape, x.shape, strict=True)) if a != axis
+    ):
+        node.refuse(f"its indices {index.shape} do not fit {x.shape}")
+    if index.data is not None and (np.any(index.data < -length) or np.any(index.data >= length)):
+        node.refuse(f"an index is outside an axis of {length}")
+    index = low.apply(lambda i: (i < 0).where(i + length, i), index, dtype=I64)
+    order = [a for a in range(rank) if a != axis] + [axis]
+    rows = low.contiguous(_permuted(low, index, order))
+    table = low.only_view(low.leaf(x)).transpose(*order)
+    for position, a in enumerate(order[:-1]):
+        table = table.slice(position, 0, index.shape[a])
+    wide = (*rows.shape, table.shape[-1])
+    view = low.b.take(rows, table.unsqueeze(-2).broadcast_to(wide)).moved(-1, axis)
+    return [Tensor.of_view(view, low.b.interval(view), x.dtype)]
+
+
 def one_hot(low: Lowering, node: Node) -> list[Tensor]:
     """values = [off, on]; an index outside the depth gives a row of `off`."""
     index = node.input(0)
@@ -122,6 +144,7 @@ HANDLERS: dict[str, Handler] = {
     "SpaceToDepth": space_to_depth,
     "Range": arange,
     "Size": size,
+    "GatherElements": gather_elements,
     "OneHot": one_hot,
     "Hardmax": hardmax,
     "Trilu": triangle,
