@@ -110,6 +110,25 @@ def test_qdq__around_a_product__rounds_the_exact_integer_sum(
     assert (got == expected.reshape(-1)).all()
 
 
+def test_qdq__a_clipped_tensor_that_two_products_read__keeps_its_integers(
+    network: Network, rng: np.random.Generator
+) -> None:
+    w, x = integers(rng, I8, (30, 30)), integers(rng, U8, (3, 30))
+    constants = {"w": w, **grid("w", 0.01, 0, I8), **grid("x", 0.02, 77, U8), "low": U8(9), "high": U8(200)}
+    nodes = [
+        ("Clip", ["x", "low", "high"], ["c"], {}),
+        ("DequantizeLinear", ["c", "xs", "xz"], ["f"], {}),
+        ("DequantizeLinear", ["w", "ws", "wz"], ["wf"], {}),
+        ("MatMul", ["f", "wf"], ["a"], {}),
+        ("Gemm", ["f", "wf"], ["b"], {"transB": 1}),
+        ("Sub", ["a", "b"], ["y"], {}),
+    ]
+    got = answer(import_onnx(network(nodes, {"x": x}, {"y": F32}, constants)), x)
+    q, factor = x.clip(9, 200).astype(np.int64) - 77, F32(0.02) * F32(0.01)
+    a, b = ((q @ k).astype(F32) * factor for k in (w.astype(np.int64), w.T.astype(np.int64)))
+    assert (got == (a - b).reshape(-1)).all()
+
+
 Q = ("QuantizeLinear", ["x", "s", "z"], ["y"], {})
 REFUSED: dict[str, tuple[Any, Any, dict[str, Array], str]] = {
     "scale_not_positive": (Q, F32, {"s": np.asarray(0, F32), "z": np.asarray(0, U8)}, "quantise the network again"),

@@ -92,7 +92,8 @@ def centred(low: Lowering, x: Tensor, zero: Array | Tensor) -> Tensor:
 
 def dequantised(low: Lowering, x: Tensor, g: Grid) -> Dequantised:
     """float(x − zero)·scale, one binary32 product; the integers stay known."""
-    whole = centred(low, low.compact(x, operations=4), g.zero)
+    # with no more than these, a tensor that several nodes read is not written out as floats
+    whole = centred(low, low.compact(x, operations=2), g.zero)
     if whole.data is not None:
         data = whole.data.astype(np.float32) * g.scale
         return Dequantised(data.shape, F32, data, centred=whole, factor=g.scale)
