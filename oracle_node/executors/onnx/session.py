@@ -11,6 +11,10 @@ from oracle_node.executors.onnx.runtime import ort
 
 MINIMUM_VERSION = (1, 23, 2)
 """Older ones have no correctly rounded float32 square root, or lose the sign of zero (docs: numerics)."""
+OPTIMIZATION_LEVEL = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+"""Even BASIC changes bits."""
+EXECUTION_MODE = ort.ExecutionMode.ORT_SEQUENTIAL
+PROVIDER = "CPUExecutionProvider"
 
 
 def require_supported_version(version: str = ort.__version__) -> None:
@@ -38,10 +42,8 @@ class Session:
 
     def __init__(self, graph: Graph, threads: int, common_arena: bool = False) -> None:
         options = ort.SessionOptions()
-        options.graph_optimization_level = (
-            ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-        )  # even BASIC changes bits
-        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+        options.graph_optimization_level = OPTIMIZATION_LEVEL
+        options.execution_mode = EXECUTION_MODE
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
@@ -55,7 +57,7 @@ class Session:
             options.add_external_initializers(list(constants), values)
         self._constants = constants  # the session reads their memory
         self._names = [output.name for output in graph.outputs]
-        self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self._session = ort.InferenceSession(model, options, providers=[PROVIDER])
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The graph's outputs by name."""
