@@ -1,7 +1,8 @@
 """The start-up check that this machine's ONNX Runtime is exact: a handful of kernels, one stored hash.
 
 Each case sits at the edge of what a rule allows, where known processors and versions have gone wrong: saturating dot
-products, the sign of zero, subnormals flushed to zero, sums at the end of a float's integers, casts that round twice.
+products, the sign of zero, subnormals flushed to zero, sums at the end of a float's integers, casts that round twice,
+64-bit integers that are ordered by their lower halves.
 """
 
 from collections.abc import Callable
@@ -11,10 +12,11 @@ from hashlib import sha256
 import numpy as np
 
 from oracle_node.errors import DeterminismError
+from oracle_node.executors.onnx.extremes import clamp, largest, maximum, minimum, smallest
 from oracle_node.executors.onnx.graph import Elem, Graph, Value
 from oracle_node.executors.onnx.session import Session
 
-EXPECTED = "f1a4a570660cd23fd9a514dc1273ef3b4664f2d9e427e8b3c5105bf4594af6a4"
+EXPECTED = "c859924771671ffb2693c4c2272aa77a02c534e2ff5e76d6d61e5587296cd6da"
 """SHA-256 over the outputs of all cases, in order."""
 
 Case = Callable[[Graph, Callable[[np.ndarray], Value]], Value]
@@ -177,6 +179,34 @@ def _integer_division(graph: Graph, feed: Callable[[np.ndarray], Value]) -> Valu
     return graph.op("Div", [feed(dividends), feed(np.where(divisors == 0, 3, divisors))])
 
 
+def edge_integers() -> np.ndarray:
+    """i64 about the ends of i32, u32 and f64's integers, of both signs, and its own extremes."""
+    edges = [
+        sign * (1 << bits) + step
+        for bits in (0, 31, 32, 33, 52, 53, 62)
+        for sign in (1, -1)
+        for step in (-1, 0, 1)
+    ]
+    return np.array([*edges, (1 << 63) - 1, -(1 << 63), 1 - (1 << 63)], np.int64)
+
+
+def _ordering(graph: Graph, feed: Callable[[np.ndarray], Value]) -> Value:
+    """The smaller and the larger of every two edges, every edge clamped, and the extremes of rows."""
+    edges = edge_integers()
+    column, row = feed(edges[:, None].copy()), feed(edges[None].copy())
+    pairs = [minimum(graph, [column, row]), maximum(graph, [column, row])]
+    flat = [graph.reshape(value, [value.count]) for value in (*pairs, clamp(graph, row, 0, (1 << 32) - 1))]
+    rows = feed(np.lib.stride_tricks.sliding_window_view(edges, 5).copy())
+    return graph.concat([*flat, largest(graph, rows, [1]), smallest(graph, rows, [1])], 0)
+
+
+def _comparison(graph: Graph, feed: Callable[[np.ndarray], Value]) -> Value:
+    """Which of two edges is less, not greater, equal."""
+    edges = edge_integers()
+    pair = [feed(edges[:, None].copy()), feed(edges[None].copy())]
+    return graph.concat([graph.op(kind, pair, Elem.BOOL) for kind in ("Less", "LessOrEqual", "Equal")], 0)
+
+
 CASES: dict[str, Case] = {
     "digit product": _digit_product,
     "convolution": _convolution,
@@ -198,4 +228,6 @@ CASES: dict[str, Case] = {
     "f64 to f32": _cast(Elem.F64, Elem.F32, 53),
     "i32 to f32": _cast(Elem.I32, Elem.F32, 32),
     "integer division": _integer_division,
+    "integer order": _ordering,
+    "integer comparison": _comparison,
 }

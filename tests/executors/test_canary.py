@@ -41,6 +41,18 @@ def _expected() -> dict[str, np.ndarray]:
         "f64 to f32": wide.astype(np.float64).astype(np.float32),
         "i32 to f32": (canary.scramble(4099, 32, 10).astype(np.int64) - (1 << 31)).astype(np.float32),
         "integer division": quotients,
+        **_order(canary.edge_integers()),
+    }
+
+
+def _order(edges: np.ndarray) -> dict[str, np.ndarray]:
+    column, windows = edges[:, None], np.lib.stride_tricks.sliding_window_view(edges, 5)
+    pairs = [np.minimum(column, edges).ravel(), np.maximum(column, edges).ravel()]
+    return {
+        "integer order": np.concatenate(
+            [*pairs, np.clip(edges, 0, (1 << 32) - 1), windows.max(1), windows.min(1)]
+        ),
+        "integer comparison": np.concatenate([column < edges, column <= edges, column == edges]),
     }
 
 

@@ -18,6 +18,8 @@ from oracle_node.tape.types import DType
 OPSET = 18
 IR_VERSION = 9
 _INLINE_BYTES = 256
+_NO_I64 = frozenset({"Min", "Max", "Clip", "ReduceMin", "ReduceMax", "Sign", "Relu"})
+"""Kernels that are wrong for i64 in some versions; see `extremes`."""
 
 
 class Elem(IntEnum):
@@ -124,6 +126,7 @@ class Graph:
 
         A node that exists already is not repeated: instructions often begin with the same computation.
         """
+        assert kind not in _NO_I64 or inputs[0].elem is not Elem.I64, f"{kind} of i64 is not exact everywhere"
         if shape is None:
             shape = np.broadcast_shapes(*(value.shape for value in inputs))
         names = tuple(value.name for value in inputs)

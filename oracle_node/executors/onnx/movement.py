@@ -6,6 +6,7 @@ from math import prod
 import numpy as np
 
 from oracle_node.executors.onnx.context import Context, Result
+from oracle_node.executors.onnx.extremes import clamp
 from oracle_node.executors.onnx.graph import Elem, Value
 from oracle_node.executors.onnx.tensors import Joined, Reading, carriers
 from oracle_node.executors.onnx.views import View, gather, narrow
@@ -73,7 +74,7 @@ def _row_number(context: Context, index: Reading, rows: int) -> Value:
     elem = Elem.I32 if elem is Elem.F32 else elem
     number = context.read(index, elem)
     if tensor.interval.lo < 0 or tensor.interval.hi >= rows:
-        number = graph.op("Clip", [number, graph.scalar(0, elem), graph.scalar(rows - 1, elem)])
+        number = clamp(graph, number, 0, rows - 1)
     return graph.cast(number, Elem.I64 if rows >= 1 << 31 else Elem.I32)
 
 

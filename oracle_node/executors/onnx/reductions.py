@@ -12,6 +12,7 @@ from math import prod
 import numpy as np
 
 from oracle_node.executors.onnx.context import Context, Result, widened
+from oracle_node.executors.onnx.extremes import largest, maximum, minimum, smallest
 from oracle_node.executors.onnx.graph import Elem, Value
 from oracle_node.executors.onnx.scalars import Registers
 from oracle_node.executors.onnx.tensors import EXACT, Reading
@@ -85,16 +86,13 @@ def _in_order(context: Context, reduce: Reduce, order: Sequence[int] | None) -> 
             return context.graph.reshape(context.full(value, wide), sizes)
         return _with_axes(context, value, len(order))
 
-    value = with_axes(registers.best(registers.result))
     if reduce.reducer is Reducer.SUM:
+        value = with_axes(registers.value(registers.result, _sum_carrier(reduce)))
         full = [sizes[p] if p in reduced else n for p, n in enumerate(value.shape)]
-        elem = _sum_carrier(reduce)
-        value = context.graph.expand(with_axes(registers.value(registers.result, elem)), full)
-        value = _sum(context, value, reduced)
+        value = _sum(context, context.graph.expand(value, full), reduced)
     else:
-        value = context.graph.reduce(
-            "ReduceMax" if reduce.reducer is Reducer.MAX else "ReduceMin", value, reduced
-        )
+        extreme = largest if reduce.reducer is Reducer.MAX else smallest
+        value = extreme(context.graph, with_axes(registers.ordered(registers.result)), reduced)
     kept = [a for a in order if a not in reduce.axes]
     value = context.graph.transpose(value, [kept.index(a) for a in range(len(kept))])
     return Result(
@@ -148,13 +146,9 @@ def _unrolled(context: Context, reduce: Reduce) -> Result:
         for program in programs[1:]:
             value = context.graph.op("Add", [value, program.value(last, elem)])
     else:
-        elem = programs[0].best(last).elem
-        values = [program.value(last, elem) for program in programs]
-        value = (
-            context.graph.op("Max" if reduce.reducer is Reducer.MAX else "Min", values)
-            if len(values) > 1
-            else values[0]
-        )
+        elem = programs[0].ordered(last).elem
+        extreme = maximum if reduce.reducer is Reducer.MAX else minimum
+        value = extreme(context.graph, [program.value(last, elem) for program in programs])
     signed_zero = any(program.signed_zero(last) for program in programs)
     return Result(context.full(_positive(context, reduce, value), reduce.shape), signed_zero)
 
@@ -182,9 +176,6 @@ def _argmax(context: Context, reduce: Reduce) -> Result:
     outer = value.shape[: len(reduce.shape)]
     value = graph.expand(value, [*outer, *reduce.reduce_shape])
     value = graph.reshape(value, [prod(outer), reduce.width])
-    if value.elem is Elem.I64:  # no such kernel: look for the first that equals the maximum
-        largest = graph.reshape(graph.reduce("ReduceMax", value, [1]), [prod(outer), 1])
-        value = graph.cast(graph.op("Equal", [value, largest], Elem.BOOL), Elem.F32)
     position = graph.op("ArgMax", [value], Elem.I64, [prod(outer)], axis=1, keepdims=0, select_last_index=0)
     position = graph.reshape(graph.cast(position, Elem.I32), outer)
     return Result(context.full(position, reduce.shape))

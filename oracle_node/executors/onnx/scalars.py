@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from oracle_node.executors.onnx.extremes import clamp, maximum, minimum
 from oracle_node.executors.onnx.graph import Elem, Graph, Value
 from oracle_node.executors.onnx.registers import fixed_value, float_constant, integral, sign_matters
 from oracle_node.executors.onnx.tensors import EXACT, carriers
@@ -18,8 +19,10 @@ from oracle_node.tape.types import DType
 Load = Callable[[Elem], Value]
 _COST = {Elem.F32: 2, Elem.I32: 2, Elem.F64: 6, Elem.I64: 8}
 _CAST_COST = 3
+_ORDERED = (Elem.F32, Elem.I32, Elem.F64)
+"""Carriers whose minima and maxima are kernels, see `extremes`."""
 _BINARY = {
-    Op.IADD: "Add", Op.ISUB: "Sub", Op.IMUL: "Mul", Op.IMIN: "Min", Op.IMAX: "Max",
+    Op.IADD: "Add", Op.ISUB: "Sub", Op.IMUL: "Mul",
     Op.FADD: "Add", Op.FSUB: "Sub", Op.FMUL: "Mul", Op.FDIV: "Div",
 }  # fmt: skip
 _UNARY = {Op.FNEG: "Neg", Op.FABS: "Abs", Op.FFLOOR: "Floor", Op.FROUND: "Round", Op.FSQRT: "Sqrt"}
@@ -107,6 +110,13 @@ class Registers:
             return (*self.operands[register].ready, *self._forms[register])
         return tuple(self._forms[register])
 
+    def ordered(self, register: int) -> Value:
+        """The register in a form that minima and maxima take: i64 only where nothing else holds it."""
+        value = self.best(register)
+        if value.elem is Elem.I64 and self.intervals[register].magnitude <= EXACT[Elem.F64]:
+            return self.value(register, Elem.F64)
+        return value
+
     def _cheapest(self, registers: Sequence[int], allowed: Sequence[Elem]) -> Elem:
         """The carrier in which an operation on these registers costs least, casts included."""
         varying = {r for r in registers if fixed_value(self.intervals[r], self.kinds[r]) is None}
@@ -121,9 +131,10 @@ class Registers:
     def _carrier(
         self, register: int, arguments: Sequence[int], extra: int = 0, among: Sequence[Elem] = tuple(EXACT)
     ) -> Elem:
-        """A carrier for an integer operation: it holds the arguments, the result, and `extra`."""
+        """A carrier for an integer operation: it holds the arguments, the result, and `extra`; `among` if one can."""
         magnitude = max(extra, *(int(self.intervals[r].magnitude) for r in (*arguments, register)))
-        return self._cheapest(arguments, [elem for elem in carriers(magnitude) if elem in among])
+        allowed = carriers(magnitude)
+        return self._cheapest(arguments, [elem for elem in allowed if elem in among] or allowed)
 
     def _emit(self, register: int) -> None:
         """Compute an operation's register in its first form."""
@@ -160,21 +171,20 @@ class Registers:
         return self.graph.op(_BINARY[operation.op], [self.value(r, elem) for r in operation.arguments])
 
     def _limit(self, register: int, operation: ScalarOp) -> Value:
-        """Minimum and maximum, of either kind; with constants nested in each other, one Clip."""
+        """Minimum and maximum, of either kind; with constants nested in each other, one clamp."""
         is_int = self.kinds[register] == "int"
-        clamp = self._clamp(register, operation)
-        if clamp is not None:
-            inner, low, high = clamp
+        bounded = self._clamp(register, operation)
+        if bounded is not None:
+            inner, low, high = bounded
             limit = max(abs(int(low)), abs(int(high))) if is_int else 0
-            elem = self._carrier(register, [inner], limit) if is_int else Elem.F32
+            elem = self._carrier(register, [inner], limit, _ORDERED) if is_int else Elem.F32
             self._signed_zero[register] = is_int and self._signed_zero[inner]
-            bounds = [self.graph.scalar(v, elem) for v in (low, high)]
-            value = self.graph.op("Clip", [self.value(inner, elem), *bounds])
+            value = clamp(self.graph, self.value(inner, elem), low, high)
         else:
-            elem = self._carrier(register, operation.arguments) if is_int else Elem.F32
+            elem = self._carrier(register, operation.arguments, among=_ORDERED) if is_int else Elem.F32
             self._signed_zero[register] = is_int and any(self._signed_zero[r] for r in operation.arguments)
-            kind = "Min" if operation.op in (Op.IMIN, Op.FMIN) else "Max"
-            value = self.graph.op(kind, [self.value(r, elem) for r in operation.arguments])
+            extreme = minimum if operation.op in (Op.IMIN, Op.FMIN) else maximum
+            value = extreme(self.graph, [self.value(r, elem) for r in operation.arguments])
         return value if is_int else self._zero(register, value)
 
     def _clamp(self, register: int, operation: ScalarOp) -> tuple[int, int | float, int | float] | None:
@@ -235,10 +245,12 @@ class Registers:
         most, value = int(self.intervals[b].hi), self.value(a, elem)
         if most < 63:
             return self._shift_i64(value, self._power(b, elem, 0, 62, 1))
-        below = self.graph.op("Min", [self.value(b, elem), self.graph.scalar(62, elem)])
+        bits = self.value(b, Elem.I32)
+        below = minimum(self.graph, [bits, self.graph.scalar(62, Elem.I32)])
         power = self._table(below, [1 << n for n in range(63)], elem)
-        rest = self.graph.op("Sub", [self.value(b, elem), below])
-        one_more = self.graph.op("Add", [rest, self.graph.scalar(1, elem)])  # 2^rest, rest being 0 or 1
+        rest = self.graph.op("Sub", [bits, below])
+        one_more = self.graph.op("Add", [rest, self.graph.scalar(1, Elem.I32)])  # 2^rest, rest being 0 or 1
+        one_more = self.graph.cast(one_more, elem)
         return self._shift_i64(self._shift_i64(value, power), one_more)
 
     def _shift_i64(self, value: Value, power: Value) -> Value:
@@ -360,13 +372,13 @@ class Registers:
         graph, i64 = self.graph, Elem.I64
         low = graph.op("BitwiseAnd", [value, graph.scalar(2047, i64)])
         high = graph.op("Div", [graph.op("Sub", [value, low]), graph.scalar(2048, i64)])
-        sticky = graph.op("Min", [low, graph.scalar(1, i64)])
+        sticky = graph.cast(graph.cast(low, Elem.BOOL), i64)
         folded = graph.cast(graph.cast(graph.op("BitwiseOr", [high, sticky]), Elem.F64), Elem.F32)
         large = graph.op("Mul", [folded, graph.scalar(2048.0, Elem.F32)])
-        limit = graph.scalar(EXACT[Elem.F64], i64)
-        clipped = graph.op("Clip", [value, graph.scalar(-EXACT[Elem.F64], i64), limit])
-        small = graph.cast(graph.cast(clipped, Elem.F64), Elem.F32)
-        return graph.op("Where", [graph.op("Equal", [value, clipped], Elem.BOOL), small, large], Elem.F32)
+        small = graph.cast(graph.cast(value, Elem.F64), Elem.F32)
+        magnitude = graph.op("Abs", [value])  # −2^63 stays negative: exact in every float, so either will do
+        fits = graph.op("LessOrEqual", [magnitude, graph.scalar(EXACT[Elem.F64], i64)], Elem.BOOL)
+        return graph.op("Where", [fits, small, large], Elem.F32)
 
     def _to_int(self, register: int, operation: ScalarOp) -> Value:
         (a,) = operation.arguments

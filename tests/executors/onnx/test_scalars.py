@@ -48,7 +48,10 @@ _FLOATS = np.array(
 
 def _integers(limit: int) -> np.ndarray:
     near = [0, 1, -1, limit, -limit, limit - 1, 1 - limit, limit // 2, -limit // 3, limit // 7 + 1]
-    return np.array(near, np.int64)
+    halves = [
+        n for n in (1 << 31, -(1 << 31) - 1, (1 << 32) - 1, 5 << 32, (5 << 32) + (1 << 31)) if abs(n) <= limit
+    ]
+    return np.array(near + halves, np.int64)
 
 
 def _pairs(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
