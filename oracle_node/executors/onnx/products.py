@@ -19,6 +19,7 @@ from oracle_node.executors.onnx.tensors import EXACT
 from oracle_node.tape.instruction import Reducer
 from oracle_node.tape.interval import Interval
 from oracle_node.tape.scalar import Op, Program, ScalarOp
+from oracle_node.tape.types import DType
 
 _PRODUCT = Program((ScalarOp(Op.IMUL, (0, 1)),))
 
@@ -53,9 +54,13 @@ def _is_elementwise(matrices: Matrices) -> bool:
 
 
 def _as_reduction(context: Context, product: Product) -> Result:
-    """The sum of the elementwise product."""
+    """The sum of the elementwise product.
+
+    The analysis may know from a constant's own numbers that no product leaves 64 bits, where the intervals' ends would.
+    """
     a, b = (context.tensor(reading).interval for reading in (product.left, product.right))
-    ends = [int(x) * int(y) for x in (a.lo, a.hi) for y in (b.lo, b.hi)]
+    low, high = DType.I64.bounds
+    ends = [min(max(int(x) * int(y), low), high) for x in (a.lo, a.hi) for y in (b.lo, b.hi)]
     reduce = Reduce(
         reducer=Reducer.SUM,
         program=_PRODUCT,

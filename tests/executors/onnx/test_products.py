@@ -216,3 +216,12 @@ def test_convolution__padding_that_is_not_zero__is_kept() -> None:
         builder, builder.contract(windows, builder.const(_weights((4, 3, 3), 127)), 2), request
     )
     assert (used["Conv"], used["Concat"]) == (1, 1)
+
+
+@pytest.mark.parametrize("width", [1, 3, 70])
+def test_dot_product__only_the_ends_of_the_intervals_would_overflow__is_exact(width: int) -> None:
+    builder = new_builder()
+    table = np.full(200, -(1 << 40), np.int64)
+    table[:100] = np.arange(100)
+    row = builder.const(table).slice(0, 0, width)
+    require_exact(builder, builder.contract(row, row))
