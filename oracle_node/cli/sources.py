@@ -18,7 +18,7 @@ DIGITS_IMAGE_MAX = 16.0
 class ImportOptions:
     """What `model import` may be told; each format has its own."""
 
-    weights: Literal[8, 15] = 15
+    weights: Literal[8, 15, 21] = 15
     input_range: tuple[float, float] | None = None
     outputs: tuple[str, ...] | None = None
     image_max: float | None = None
@@ -88,6 +88,8 @@ def _import_gguf(
     _require_unset(
         source, input_range=options.input_range, outputs=options.outputs, image_max=options.image_max
     )
+    if options.weights == 21:
+        raise ConfigError(f"{source}: --weights 21 is for .onnx files, language models take 8 or 15")
     imported = import_gguf(
         source,
         weights=options.weights,

@@ -131,10 +131,10 @@ def _fixed_point(b: TapeBuilder, x: View, limit: int, axes: int) -> Quantized:
 def quantize_weights(weight: Array, bits: int) -> tuple[Array, Array]:
     """Rows (n, …) of f32 weights as integers and their scales (n,) f32: w ≈ q·scale.
 
-    8 bits: |q| ≤ 127 in i8 (one digit of the plan); 15 bits: |q| ≤ 16383 in i16 (two). Every step is a single IEEE
-    operation in binary64, so the integers are the same on every machine.
+    8 bits: |q| ≤ 127 in i8 (one digit of the plan); 15 bits: |q| ≤ 16383 in i16 (two); 21 bits: |q| < 2^20 in i32.
+    Every step is a single IEEE operation in binary64, so the integers are the same on every machine.
     """
-    limit, dtype = {8: (127, np.int8), 15: (16383, np.int16)}[bits]
+    limit, dtype = {8: (127, np.int8), 15: (16383, np.int16), 21: (2**20 - 1, np.int32)}[bits]
     rows = weight.reshape(len(weight), -1)
     scales = (np.abs(rows).max(axis=1).astype(np.float64) / limit).astype(np.float32)
     # a row of zeros, or one whose scale is no normal number, becomes zeros

@@ -11,7 +11,8 @@ from oracle_node.executors.onnx.views import View, contiguous
 from oracle_node.tape.interval import Interval
 from oracle_node.tape.scalar import Program
 
-_WIDE = 256
+_WIDE = 1536
+"""Elements of a row beyond which broadcasting costs no less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,8 @@ class Context:
     def read(self, reading: Reading, elem: Elem) -> Value:
         if reading.repeat > 1:
             return self.tensors.repeated(reading.ref, reading.view, reading.repeat, elem)
-        return self.tensors.read(reading.ref, reading.view, elem)
+        value = self.tensors.read(reading.ref, reading.view, elem)
+        return value if reading.rows is None else self.graph.reshape(value, reading.rows)
 
     def tensor(self, reading: Reading) -> Tensor:
         return self.tensors[reading.ref]
@@ -66,29 +68,28 @@ def widened(
 ) -> tuple[tuple[int, int], list[Reading]] | None:
     """An elementwise instruction over longer rows, where its own are short and some operands are one row only.
 
-    ONNX Runtime broadcasts a row at a time, so rows of 16 cost three times what rows of 128 do. None where that gains
+    ONNX Runtime broadcasts a row at a time, so rows of 16 cost three times what rows of 1,000 do. None where that gains
     nothing.
     """
     count, width = prod(shape), shape[-1] if shape else 1
     single = [r for r in readings if width > 1 and r.view.strides[-1] and not any(r.view.strides[:-1])]
-    others = [r for r in readings if r not in single]
-    if (
-        not single
-        or width >= _WIDE
-        or not all(r.view.is_identity_of(context.tensor(r).count) or not any(r.view.strides) for r in others)
-    ):
+    others = [r for r in readings if r not in single and any(r.view.strides)]
+    if not single or 2 * width > _WIDE or not all(r.view.core == tuple(shape) for r in others):
         return None
     rows = count // width
-    repeat = next(n for n in range(min(rows, 2 * _WIDE // width), 0, -1) if rows % n == 0)
+    repeat = next(n for n in range(min(rows, _WIDE // width), 0, -1) if rows % n == 0)
     if repeat == 1:
         return None
     wide = (rows // repeat, repeat * width)
     found = []
     for reading in readings:
-        offset, stride = reading.view.offset, reading.view.strides[-1]
+        view = reading.view
         if reading in single:
-            found.append(Reading(reading.ref, View(offset, (width,), (stride,)), repeat))
+            found.append(Reading(reading.ref, View(view.offset, (width,), view.strides[-1:]), repeat))
+        elif view.is_identity_of(context.tensor(reading).count):
+            found.append(Reading(reading.ref, View(0, wide, contiguous(wide))))
+        elif reading in others:
+            found.append(Reading(reading.ref, view, rows=wide))
         else:
-            strides = contiguous(wide) if any(reading.view.strides) else (0, 0)
-            found.append(Reading(reading.ref, View(offset, wide, strides)))
+            found.append(Reading(reading.ref, View(view.offset, (1, 1), (0, 0))))
     return wide, found

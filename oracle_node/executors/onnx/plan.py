@@ -1,23 +1,21 @@
 """From nodes to one graph that computes the wanted tensors from its inputs.
 
-Tensors that nothing wanted depends on are left out; partial sums that only a summing REDUCE reads are joined into one
-product.
+Tensors that nothing wanted depends on are left out, and those that only exist to keep a tape's steps small (`joining`).
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from math import prod
 
 from oracle_node.executors.onnx.constants import Constant, Constants
 from oracle_node.executors.onnx.context import Context, Result, widened
 from oracle_node.executors.onnx.graph import Elem, Graph
-from oracle_node.executors.onnx.matrices import Product
+from oracle_node.executors.onnx.joining import Joins
 from oracle_node.executors.onnx.movement import lower_concat, lower_gather
 from oracle_node.executors.onnx.nodes import SOURCES, Join, Lookup, Node
 from oracle_node.executors.onnx.products import lower_product
-from oracle_node.executors.onnx.reductions import Reduce, lower_reduce
-from oracle_node.executors.onnx.tensors import Reading, Tensor, Tensors
-from oracle_node.executors.onnx.views import View, contiguous
-from oracle_node.tape.instruction import Opcode, Reducer, Reduction
+from oracle_node.executors.onnx.reductions import lower_reduce
+from oracle_node.executors.onnx.tensors import Tensor, Tensors
+from oracle_node.tape.instruction import Opcode, Reduction
 from oracle_node.tape.scalar import Program
 from oracle_node.tape.types import DType
 
@@ -44,14 +42,8 @@ class Plan:
         self.inputs: dict[int, str] = {}
         self.outputs: dict[int, str] = {}
         needed = cone(node, wanted, given)
-        computed = sorted(needed.difference(given))
-        readers = self._readers(computed)
-        self._partial: dict[int, int] = {}
-        for position in computed:
-            source = self._summed(position)
-            if source in needed.difference(wanted, given) and readers[source] == {position}:
-                self._partial[position] = source
-        for position in sorted(needed - set(self._partial.values())):
+        self._joins = Joins(node, sorted(needed.difference(given)), wanted)
+        for position in sorted(needed - self._joins.hidden):
             self._lower(position, given)
         for position in wanted:
             if position not in given:
@@ -83,8 +75,8 @@ class Plan:
 
     def _compute(self, position: int, node: Node) -> Result:
         is_float = node.dtype is DType.F32
-        if node.opcode is Opcode.MATMUL or position in self._partial:
-            return lower_product(self._context, self._product(position))
+        if self._joins.is_product(position):
+            return lower_product(self._context, self._joins.product(position))
         match node.tail:
             case Program() as program:
                 wide, readings = widened(self._context, node.shape, node.readings) or (
@@ -96,12 +88,8 @@ class Plan:
                 )
                 value = self._context.full(registers.best(registers.result), wide)
                 return Result(self.graph.reshape(value, node.shape), registers.signed_zero(registers.result))
-            case Reduction(reducer, program):
-                reduce = Reduce(
-                    reducer, program, node.readings, node.shape, node.reduce_shape,
-                    node.bounds.registers, node.bounds.interval, is_float,
-                )  # fmt: skip
-                return lower_reduce(self._context, reduce)
+            case Reduction() as reduction:
+                return lower_reduce(self._context, self._joins.reduction(position, reduction))
             case Lookup(stride, rows):
                 index, table = node.readings
                 return lower_gather(self._context, index, table, stride, rows)
@@ -110,74 +98,10 @@ class Plan:
             case _:
                 raise AssertionError(f"{node.opcode.name} is no computation")
 
-    def _summed(self, position: int) -> int | None:
-        """The partial sums of a product that this node only adds up, each element once."""
-        node = self._node(position)
-        if (
-            not isinstance(node.tail, Reduction)
-            or node.tail.reducer is not Reducer.SUM
-            or node.tail.program.ops
-            or len(node.readings) != 1
-        ):
-            return None
-        source = node.readings[0].ref
-        is_product = self._node(source).opcode is Opcode.MATMUL or source in self._partial
-        return source if is_product and self._axis_map(node) is not None else None
-
-    def _axis_map(self, node: Node) -> list[tuple[int, int]] | None:
-        """For every axis of a REDUCE, the axis of its operand that it walks and its step there.
-
-        None unless all axes together walk every element of the operand once.
-        """
-        (reading,) = node.readings
-        axes, view = reading.view.shape, reading.view
-        shape = self._node(reading.ref).shape
-        left = dict.fromkeys(range(len(shape)), 1)  # how much of each of the operand's axes is walked so far
-        found = [(0, 0)] * len(axes)
-        for axis in sorted(range(len(axes)), key=lambda a: view.strides[a]):
-            if axes[axis] == 1:
-                continue
-            steps = [
-                (a, view.strides[axis] // s)
-                for a, s in enumerate(contiguous(shape))
-                if s and view.strides[axis] == left[a] * s
-            ]
-            if not steps:
-                return None
-            found[axis] = steps[0]
-            left[steps[0][0]] *= axes[axis]
-        return found if view.offset == 0 and [left[a] for a in left] == list(shape) else None
-
-    def _product(self, position: int) -> Product:
-        """The product of a MATMUL, or of one whose partial sums this node adds up."""
-        node = self._node(position)
-        source, interval = self._partial.get(position), node.bounds.interval
-        if source is None:
-            left, right = node.readings
-            return Product(left, right, node.shape, node.reduce_shape, interval)
-        inner, mapped = self._product(source), self._axis_map(node)
-        assert mapped is not None
-        outer, depth = len(inner.shape), (*node.reduce_shape, *inner.reduce_shape)
-
-        def joined(reading: Reading) -> Reading:
-            own = reading.view.strides
-            strides = tuple(own[a] * step for a, step in mapped) + own[outer:]
-            return Reading(reading.ref, View(reading.view.offset, (*node.shape, *depth), strides))
-
-        return Product(joined(inner.left), joined(inner.right), node.shape, depth, interval)
-
     def _expose(self, position: int) -> None:
         """Make a tensor an output, in its own type and shape."""
         tensor = self._tensors[position]
         self.outputs[position] = self.graph.output(self._tensors.form(position, Elem.of(tensor.dtype)))
-
-    def _readers(self, needed: Collection[int]) -> Mapping[int, set[int]]:
-        """For every tensor, the needed nodes that read it."""
-        readers: dict[int, set[int]] = {position: set() for position in needed}
-        for position in needed:
-            for ref in self._node(position).refs:
-                readers.setdefault(ref, set()).add(position)
-        return readers
 
 
 def cone(node: Callable[[int], Node], wanted: Iterable[int], given: Collection[int]) -> set[int]:

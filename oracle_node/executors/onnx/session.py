@@ -14,6 +14,8 @@ MINIMUM_VERSION = (1, 23, 2)
 OPTIMIZATION_LEVEL = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
 """Even BASIC changes bits."""
 EXECUTION_MODE = ort.ExecutionMode.ORT_SEQUENTIAL
+EXECUTION_ORDER = ort.ExecutionOrder.PRIORITY_BASED
+"""Nodes run in the order in which the plan wrote them: what was just computed is read while it is in the cache."""
 PROVIDER = "CPUExecutionProvider"
 
 
@@ -44,6 +46,7 @@ class Session:
         options = ort.SessionOptions()
         options.graph_optimization_level = OPTIMIZATION_LEVEL
         options.execution_mode = EXECUTION_MODE
+        options.execution_order = EXECUTION_ORDER
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3

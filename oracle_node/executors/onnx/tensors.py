@@ -33,12 +33,14 @@ def carriers(magnitude: int | float) -> list[Elem]:
 class Reading:
     """A tensor read through a view over the output axes, then the reduce axes.
 
-    With `repeat`, the view is of one axis, and the value that many copies of it, one after another, as one row.
+    With `repeat`, the view is of one axis, and the value that many copies of it, one after another, as one row. With
+    `rows`, the value comes in that shape, whatever the view's axes.
     """
 
     ref: int
     view: View
     repeat: int = 1
+    rows: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ _SHARED_OPERATIONS = 8
 def import_onnx(
     path: Path,
     *,
-    weights: Literal[8, 15] = 15,
+    weights: Literal[8, 15, 21] = 15,
     input_range: tuple[float, float] | None = None,
     outputs: tuple[str, ...] | None = None,
     step_bound: int = DEFAULT_STEP_BOUND,

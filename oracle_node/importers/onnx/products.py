@@ -1,4 +1,10 @@
-"""Quantised products: activations to 14 bits as they come, weights to 8 or 15 bits a row once, exact integer sums."""
+"""Quantised products: activations as they come, weights a row once, exact integer sums.
+
+| weights | activations | |
+|---|---|---|
+| 8, 15 bits | 14 bits | two digits of the plan's integer kernels |
+| 21 bits | 21 bits | one binary64 product; as near to the real numbers as binary32 arithmetic comes |
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +21,8 @@ from oracle_node.tape.blocks import contract_bounded, quantize_weights
 from oracle_node.tape.types import Array
 from oracle_node.tape.view import View, broadcast_shape
 
-ACTIVATION_LIMIT = 2**13 - 1
+_ACTIVATION_LIMITS = {8: 2**13 - 1, 15: 2**13 - 1, 21: 2**20 - 1}
+"""Largest activation, by the bits of the weights."""
 
 
 @dataclass(frozen=True)
@@ -26,19 +33,24 @@ class Weights:
     scale: Array
 
 
-def quantised_weights(low: Lowering, rows: Array) -> Weights:
-    """Weights (n, …) f32, one scale a row."""
+def float_weights(rows: Array) -> Array:
+    """The weights as they are; ModelError unless they are finite float32."""
     if rows.dtype != np.float32:
         raise ModelError(f"its weights are {rows.dtype}: only float32 weights can be imported")
     if not np.isfinite(rows).all():
         raise ModelError("its weights are not all finite")
-    q, scale = quantize_weights(rows, low.weight_bits)
+    return rows
+
+
+def quantised_weights(low: Lowering, rows: Array) -> Weights:
+    """Weights (n, …) f32, one scale a row."""
+    q, scale = quantize_weights(float_weights(rows), low.weight_bits)
     return Weights(q, scale.astype(np.float64))
 
 
 def activations(low: Lowering, x: Tensor, axes: Sequence[int] | None = None) -> Quantised:
-    """x in 14 bits relative to its largest absolute value over the axes (None: over all)."""
-    return quantise(low, x, ACTIVATION_LIMIT, axes)
+    """x as integers relative to its largest absolute value over the axes (None: over all)."""
+    return quantise(low, x, _ACTIVATION_LIMITS[low.weight_bits], axes)
 
 
 def contract(low: Lowering, a: View, w: View, reduce_axes: int) -> View:

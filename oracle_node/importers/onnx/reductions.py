@@ -60,7 +60,8 @@ def extreme(low: Lowering, reducer: Reducer, x: Tensor, axes: Sequence[int]) -> 
         return _extreme(low, reducer, x, axes)
     except AdmissionError:
         # the elements lie too far apart for one proof: bring them together first
-        order = [a for a in range(x.rank) if a not in axes] + sorted(axes)
+        near = memory_order(leaves(x.expression))
+        order = [a for a in near if a not in axes] + [a for a in near if a in axes]
         return _extreme(low, reducer, low.materialise(x, order), axes)
 
 

@@ -1,4 +1,8 @@
-"""Conv: a MATMUL over a window view of the quantised, padded activations, which lie with their channels innermost."""
+"""Conv: a MATMUL over a window view of the quantised, padded activations, which lie with their channels innermost.
+
+Depthwise ones have no matrix in them: they are multiplied and added in binary32, tap by tap, and lose nothing to
+quantisation.
+"""
 
 from collections.abc import Sequence
 from math import prod
@@ -9,11 +13,16 @@ from oracle_node.importers.onnx.expression import select
 from oracle_node.importers.onnx.geometry import WindowAxis, windowed, windows_of
 from oracle_node.importers.onnx.lowering import F32, Lowering
 from oracle_node.importers.onnx.node import Handler, Node
-from oracle_node.importers.onnx.products import activations, contract, quantised_weights
+from oracle_node.importers.onnx.products import activations, contract, float_weights, quantised_weights
 from oracle_node.importers.onnx.tensor import Tensor
+from oracle_node.tape.expression import Scalar
 from oracle_node.tape.types import Array
 from oracle_node.tape.view import View
 
+_FLOAT_TAPS = 25
+"""Depthwise windows of more positions are quantised: so long a chain of operations is slower."""
+_FIRST_TAPS, _NEXT_TAPS = 3, 2
+"""Taps of the first MAP, and of those that go on adding: as many as their operands' chunks allow one step."""
 _SCATTERED_BYTES = 16384
 """A grouped window that spans more than this with its channels innermost is laid out with them outermost."""
 
@@ -22,15 +31,52 @@ def conv(low: Lowering, node: Node) -> list[Tensor]:
     """(N, C, …) ⊛ (O, C/group, …) + bias (O,)."""
     x, kernel = node.input(0), node.constant(1, "weight")
     axes = _windows(node, x, kernel.shape)
+    if kernel.shape[:2] == (x.shape[1], 1) and prod(kernel.shape[2:]) <= _FLOAT_TAPS and x.is_float:
+        return [_biased(low, node, _depthwise(low, x, float_weights(kernel), axes), len(axes))]
     weights = quantised_weights(low, kernel)
     parts = activations(low, x)
     acc = _convolved(low, parts.q, weights.q, axes, int(node.get("group", 1)))
     result = Tensor.of_view(acc, low.b.interval(acc), F32)
-    per_channel = (1, kernel.shape[0], *(1 for _ in axes))
-    result = low.rescaled(result, (weights.scale / parts.limit).reshape(per_channel), parts.scale)
-    if node.has(2):
-        result = low.scaled(result, 1.0, node.constant(2, "bias").reshape(per_channel))
-    return [result]
+    scale = (weights.scale / parts.limit).reshape(1, -1, *(1 for _ in axes))
+    return [_biased(low, node, low.rescaled(result, scale, parts.scale), len(axes))]
+
+
+def _biased(low: Lowering, node: Node, result: Tensor, rank: int) -> Tensor:
+    """The result and the node's bias, if it has one, a channel."""
+    if not node.has(2):
+        return result
+    return low.scaled(result, 1.0, node.constant(2, "bias").reshape(1, -1, *[1] * rank))
+
+
+def _depthwise(low: Lowering, x: Tensor, kernel: Array, axes: Sequence[WindowAxis]) -> Tensor:
+    """Σ x·w over the window in row-major order, rounded after every operation: (N, C, out…); kernel (C, 1, …)."""
+    padded = _padded(low, x, axes, channels_last=True)
+    taps = windowed(padded, 1, axes)  # (N, out…, C, window…)
+    weights = low.b.const(np.ascontiguousarray(kernel.reshape(len(kernel), -1).T))
+
+    def tap(position: tuple[int, ...]) -> list[Tensor]:
+        view = taps
+        for index in reversed(position):
+            view = view.pick(-1, index)
+        index = int(np.ravel_multi_index(position, kernel.shape[2:]))
+        row = weights.pick(0, index).broadcast_to(view.dims)
+        return [Tensor.of_view(v.moved(-1, 1), low.b.interval(v), F32) for v in (view, row)]
+
+    pairs = [tap(position) for position in np.ndindex(*kernel.shape[2:])]
+    first, rest = pairs[:_FIRST_TAPS], pairs[_FIRST_TAPS:]
+    total = low.apply(lambda *v: _dot(v), *(t for pair in first for t in pair))
+    for start in range(0, len(rest), _NEXT_TAPS):
+        more = [t for pair in rest[start : start + _NEXT_TAPS] for t in pair]
+        total = low.apply(lambda acc, *v: _dot(v, acc), low.materialise(total), *more)
+    return total
+
+
+def _dot(values: Sequence[Scalar], total: Scalar | None = None) -> Scalar:
+    """total + Σ a·b of values that alternate, in order."""
+    for a, b in zip(values[::2], values[1::2], strict=True):
+        total = a * b if total is None else total + a * b
+    assert total is not None
+    return total
 
 
 def convolved(low: Lowering, node: Node, q: Tensor, kernel: Array) -> View:
