@@ -56,8 +56,12 @@ def import_onnx(
     if len({info.dtype for info in graph.inputs}) > 1:
         raise ModelError(f"{path}: its inputs have different types, but a request has one: add Cast nodes")
     request = Source(DType.of(np.empty(0, graph.inputs[0].dtype)), length, length)
-    low = Lowering(TapeBuilder(request, step_bound=step_bound, keep=keep), weights)
-    tensors = _inputs(low.b, graph, input_range)
+    stored = sum(data.size for data in graph.constants.values())
+    low = Lowering(TapeBuilder(request, step_bound=step_bound, keep=keep), weights, stored)
+    try:
+        tensors = _inputs(low.b, graph, input_range)
+    except AdmissionError as error:
+        raise AdmissionError(f"{path}: {error}") from None
     tensors.update({name: Tensor.constant(data) for name, data in graph.constants.items()})
     readers = Counter(name for node in graph.nodes for name in node.inputs) + Counter(graph.outputs)
     is_exact = has_trees(graph.nodes) or has_quantised(graph.nodes)
@@ -115,14 +119,19 @@ def _lower(
         with low.b.scope(node.name):
             read = tuple(readers[name] > 0 for name in node.outputs if name)
             call = Node(node.operator, node.name, opset, inputs, node.attributes, len(read), read)
-            for name, result in zip(filter(None, node.outputs), handler(low, call), strict=True):
+            results = handler(low, call)
+            low.account(results)
+            names = list(filter(None, node.outputs))
+            if len(names) > len(results):
+                raise ModelError(f"it has {len(results)} results, the file names {len(names)}")
+            for name, result in zip(names, results, strict=True):
                 shared = readers[name] > 1
                 tensors[name] = low.compact(result, _SHARED_OPERATIONS) if shared else result
     except AdmissionError as error:
         raise AdmissionError(f"{label}: {error}") from None
     except (ModelError, ValueError) as error:
         raise ModelError(f"{label}: {error}") from None
-    except (TypeError, IndexError, KeyError, OverflowError) as error:
+    except (TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, MemoryError) as error:
         raise ModelError(f"{label}: its inputs or attributes are malformed ({error})") from error
 
 
@@ -135,7 +144,7 @@ def _advice(operator: str) -> str:
 def _known(tensors: Mapping[str, Tensor], name: str, reader: str) -> Tensor:
     if name not in tensors:
         raise ModelError(
-            f"{reader} reads {name!r}, which nothing before it computes: the file may be cut short"
+            f"{reader} reads {name!r}, which nothing before it computes: a cycle, or the file is damaged"
         )
     return tensors[name]
 

@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from oracle_node.importers.onnx.node import Node
+from oracle_node.tape.types import Array
 from oracle_node.tape.view import View
 
 
@@ -29,13 +32,14 @@ class WindowAxis:
     def is_padded(self) -> bool:
         return self.before + self.after + self.overhang > 0
 
-    def covered(self, include_pad: bool) -> list[int]:
-        """How many elements every window counts: those of the tensor, or of the tensor and its declared padding."""
+    def covered(self, include_pad: bool) -> Array:
+        """(count,): elements that every window counts, those of the tensor, or of it and its declared padding."""
         low, high = self.before, self.before + self.length
         if include_pad:
             low, high = 0, high + self.after
-        starts = [i * self.stride for i in range(self.count)]
-        return [sum(low <= s + k * self.dilation < high for k in range(self.size)) for s in starts]
+        starts = np.arange(self.count, dtype=np.int64) * self.stride
+        before, until = (np.clip(-(-(end - starts) // self.dilation), 0, self.size) for end in (low, high))
+        return np.asarray(until - before)
 
 
 def windows_of(node: Node, lengths: Sequence[int], kernel: Sequence[int]) -> list[WindowAxis]:

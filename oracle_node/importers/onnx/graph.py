@@ -1,6 +1,8 @@
 """An ONNX file as plain data: nodes, constants, inputs and outputs, with every doubt about the file settled here."""
 
 import hashlib
+import stat
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,10 @@ from oracle_node.importers.onnx import tabular
 from oracle_node.tape.types import Array
 
 OPSETS = range(7, 26)
+MAX_NODES = 1 << 16
+"""More than networks have, unrolled ones too."""
+_MAX_FILE_BYTES = (1 << 31) - 1
+"""Of a protobuf message; larger networks keep their weights in other files."""
 _TENSOR_TYPES = {1: "float32", 2: "uint8", 3: "int8", 5: "int16", 6: "int32", 7: "int64"}
 
 
@@ -51,6 +57,7 @@ def load(path: Path, outputs: tuple[str, ...] | None = None) -> Graph:
     content, model = _parsed(path)
     if not model.graph.node or not model.graph.output:
         raise ModelError(f"{path}: is not an ONNX file, or holds no network")
+    _require_names(path, model.graph)
     constants = {i.name: _array(i, f"constant {i.name}") for i in model.graph.initializer}
     names = {o.name for o in model.graph.output}
     wanted = outputs or tabular.default_outputs(model.graph)
@@ -76,6 +83,9 @@ def load(path: Path, outputs: tuple[str, ...] | None = None) -> Graph:
 def _parsed(path: Path) -> tuple[bytes, onnx.ModelProto]:
     """The file's bytes and what they say, with weights that lie in files beside it."""
     try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_FILE_BYTES:
+            raise ModelError(f"{path}: is not an ONNX file: it is no regular file, or larger than 2 GiB")
         content = path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
@@ -83,6 +93,8 @@ def _parsed(path: Path) -> tuple[bytes, onnx.ModelProto]:
         model = onnx.load_model_from_string(content)
     except Exception as error:  # each backend of the parser has its own type for "not a message"
         raise ModelError(f"{path}: is not an ONNX file, or is cut short") from error
+    if len(model.graph.node) > MAX_NODES:
+        raise ModelError(f"{path}: has {len(model.graph.node)} nodes, more than {MAX_NODES}")
     try:
         load_external_data_for_model(model, str(path.parent))
     except (OSError, ValueError, onnx.checker.ValidationError) as error:
@@ -94,8 +106,27 @@ def _line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
+def _require_names(path: Path, graph: onnx.GraphProto) -> None:
+    """ModelError unless every value has one source; before version 4 constants are listed among the inputs too."""
+    constants, inputs = ([value.name for value in values] for values in (graph.initializer, graph.input))
+    results = [name for node in graph.node for name in node.output if name]
+    _require_distinct(path, [*constants, *results])
+    _require_distinct(path, [*inputs, *results])
+    _require_distinct(path, [output.name for output in graph.output])
+
+
+def _require_distinct(path: Path, names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise ModelError(f"{path}: {name!r} names two values: the file is damaged")
+        seen.add(name)
+
+
 def _opset(path: Path, model: onnx.ModelProto) -> int:
     versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
+    if len(set(versions)) > 1:
+        raise ModelError(f"{path}: asks for opsets {min(versions)} and {max(versions)}: the file is damaged")
     if not versions and all(tabular.is_tabular(node) for node in model.graph.node):
         return OPSETS[-1]  # converters of trees alone leave out what they do not use
     if not versions or versions[0] not in OPSETS:
@@ -108,9 +139,11 @@ def _opset(path: Path, model: onnx.ModelProto) -> int:
 
 
 def _array(proto: onnx.TensorProto, what: str) -> Array:
+    if any(size < 0 for size in proto.dims):
+        raise ModelError(f"{what} has dimensions {list(proto.dims)}: the file is damaged")
     try:
         return np.asarray(numpy_helper.to_array(proto))
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, LookupError, OSError, MemoryError) as error:
         raise ModelError(f"{what} cannot be read ({_line(error)}): the file may be damaged") from None
 
 
@@ -122,7 +155,10 @@ def _node(proto: onnx.NodeProto) -> GraphNode:
         )
     attributes: dict[str, Any] = {}
     for attribute in proto.attribute:
-        value = onnx.helper.get_attribute_value(attribute)
+        try:
+            value = onnx.helper.get_attribute_value(attribute)
+        except ValueError as error:
+            raise ModelError(f"attribute {attribute.name} of {name}: {_line(error)}") from None
         if isinstance(value, onnx.TensorProto):
             value = _array(value, f"attribute {attribute.name} of {name}")
         attributes[attribute.name] = value
@@ -143,7 +179,8 @@ def _input(proto: onnx.ValueInfoProto) -> TensorInfo:
     """An input's type and shape; a symbolic or absent batch dimension is 1."""
     tensor = proto.type.tensor_type
     if tensor.elem_type not in _TENSOR_TYPES:
-        kind = onnx.TensorProto.DataType.Name(tensor.elem_type)
+        kinds = onnx.TensorProto.DataType
+        kind = kinds.Name(tensor.elem_type) if tensor.elem_type in kinds.values() else tensor.elem_type
         raise ModelError(
             f"input {proto.name} is {kind}: only float32 and integers up to 64 bits are supported"
         )

@@ -4,8 +4,9 @@ Elementwise work stays an expression until a product, a reduction or a gather ne
 it, or it outgrows one instruction. Not here: `reductions` and `products`, and the operators themselves (`operators`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from math import prod
 
 import numpy as np
 
@@ -35,10 +36,15 @@ from oracle_node.tape.scalar import MAX_OPERATIONS
 from oracle_node.tape.types import Array, DType
 from oracle_node.tape.view import View
 
+MAX_ELEMENTS = 1 << 24
+"""Elements that a constant may have which operators make of others; those of the file may be larger."""
+MAX_RANK = 64
 LIMIT = 2.0**60
 """No float tensor's values are let beyond this: a clamp that no real activation reaches keeps every interval finite."""
 FUSED_OPERANDS = 6
 """Each operand of a MAP opens a chunk with its path: more would outgrow the bound on one step's proof."""
+_ALL_ROOM = 8
+"""All constants that operators make may have together so many times as many elements as one."""
 F32 = np.dtype(np.float32)
 I64 = np.dtype(np.int64)
 
@@ -46,10 +52,28 @@ I64 = np.dtype(np.int64)
 class Lowering:
     """One tape in the making; the operators call it."""
 
-    def __init__(self, builder: TapeBuilder, weights: int) -> None:
+    def __init__(self, builder: TapeBuilder, weights: int, stored: int = 0) -> None:
+        """`stored`: elements of the file's own constants, which others made of them may have too."""
         self.b = builder
         self.weight_bits = weights
+        self._room, self._made = max(MAX_ELEMENTS, stored), 0
         self._plain: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def require_room(self, *shape: int) -> None:
+        """ModelError for a constant of that shape if it is too large to be made; ask before taking memory for it."""
+        if prod(shape) > self._room:
+            raise ModelError(f"it makes a constant of {prod(shape)} elements, more than {self._room}")
+
+    def account(self, results: Iterable[Tensor]) -> None:
+        """What an operator has made: ModelError where a constant, or all so far, are too large."""
+        for result in results:
+            if result.is_constant:
+                self.require_room(*result.shape)
+                self._made += result.size
+        if self._made > _ALL_ROOM * self._room:
+            raise ModelError(
+                f"the constants made so far have {self._made} elements, far more than the file's"
+            )
 
     def apply(
         self, function: ScalarFunction, *arguments: Tensor | Number, dtype: "np.dtype[np.generic]" = F32
@@ -86,6 +110,10 @@ class Lowering:
         a, c = (
             v.reshape(()) if v.size == 1 else v.reshape((1,) * (x.rank - v.ndim) + v.shape) for v in (a, c)
         )
+        if x.scaling is not None:
+            shapes = x.scaling.scale.shape, x.scaling.shift.shape, a.shape, c.shape
+            if prod(_broadcast_dims(shapes)) > self._room:
+                x = self.frozen(x)
         pending = x.scaling or Scaling(np.ones(()), np.zeros(()))
         return Tensor(x.shape, x.dtype, None, x.expression, x.axes, pending.then(a, c))
 

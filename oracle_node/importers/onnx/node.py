@@ -9,6 +9,9 @@ from oracle_node.importers.onnx.lowering import Lowering
 from oracle_node.importers.onnx.tensor import Tensor
 from oracle_node.tape.types import Array
 
+_MAX_NUMBERS = 1 << 16
+"""Most entries of a shape, or of a list of axes or sizes."""
+
 
 @dataclass(frozen=True)
 class Node:
@@ -50,12 +53,19 @@ class Node:
             self.refuse(f"its {what} is computed by the network: only a constant can be imported")
         return data
 
+    def numbers(self, position: int, what: str) -> list[int]:
+        """Whole numbers that must be known at import: a shape, axes, sizes."""
+        data = self.constant(position, what)
+        if data.size > _MAX_NUMBERS or data.dtype.kind not in "iu":
+            self.refuse(f"its {what}, {data.size} numbers of {data.dtype}, are not a few integers")
+        return [int(v) for v in data.reshape(-1)]
+
     def integers(
         self, position: int, attribute: str, default: Sequence[int] | None = None
     ) -> list[int] | None:
         """A list that older opsets give as an attribute and newer ones as an input."""
         if self.has(position):
-            return [int(v) for v in self.constant(position, attribute).reshape(-1)]
+            return self.numbers(position, attribute)
         value = self.attributes.get(attribute, default)
         return None if value is None else [int(v) for v in value]
 

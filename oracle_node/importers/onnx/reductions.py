@@ -226,7 +226,7 @@ def argmax(low: Lowering, x: Tensor, axis: int) -> Tensor:
     shape = reduced_shape(x.shape, [axis])
     order = [a for a in memory_order(leaves(x.expression)) if a != axis and x.shape[a] != 1]
     if x.shape[axis] == 1:
-        return Tensor.constant(np.zeros(shape, np.int64))
+        return Tensor.constant(np.broadcast_to(np.int64(0), shape))
     if x.shape[axis] > BLOCK_ELEMENTS:
         return _argmax_blocks(low, x, axis, order)
     views = leaves(x.expression)
@@ -246,6 +246,7 @@ def _argmax_blocks(low: Lowering, x: Tensor, axis: int, order: Sequence[int]) ->
     inside = b.reduce(Reducer.ARGMAX, tiles)
     block = b.reduce(Reducer.ARGMAX, best)
     blocks = best.dims[-1]
+    low.require_room(count)
     starts = b.const(np.arange(count, dtype=np.int64) * blocks)
     flat = b.map(lambda row, k: row + k, starts, block)
     chosen = b.gather(flat, inside.reshape(count * blocks))

@@ -19,10 +19,11 @@ def _along(array: np.ndarray, axis: int, rank: int) -> np.ndarray:
 
 def tile(low: Lowering, node: Node) -> list[Tensor]:
     x = low.settled(node.input(0))
-    repeats = [int(r) for r in node.constant(1, "repeats")]
+    repeats = node.numbers(1, "repeats")
     if len(repeats) != x.rank or min(repeats, default=1) < 1:
         node.refuse(f"its repeats {repeats} are not one positive number an axis of {x.shape}")
     if x.data is not None:
+        low.require_room(x.size, *repeats)
         return [Tensor.constant(np.tile(x.data, repeats))]
     split = tuple(d for pair in zip([1] * x.rank, x.shape, strict=True) for d in pair)
     wide = tuple(d for pair in zip(repeats, x.shape, strict=True) for d in pair)
@@ -68,6 +69,7 @@ def arange(low: Lowering, node: Node) -> list[Tensor]:
     if step == 0:
         node.refuse("its delta is zero")
     count = max(0, int(np.ceil((np.float64(limit) - np.float64(start)) / np.float64(step))))
+    low.require_room(count)
     return [Tensor.constant((start + np.arange(count).astype(start.dtype) * step).astype(start.dtype))]
 
 
@@ -101,6 +103,7 @@ def one_hot(low: Lowering, node: Node) -> list[Tensor]:
     """values = [off, on]; an index outside the depth gives a row of `off`."""
     index = node.input(0)
     depth, (off, on) = int(node.constant(1, "depth").reshape(())), node.constant(2, "values")
+    low.require_room(depth)
     axis = int(node.get("axis", -1)) % (index.rank + 1)
     if index.is_float:
         index = low.apply(lambda v: v.to_int(), index, dtype=I64)
@@ -121,6 +124,7 @@ def hardmax(low: Lowering, node: Node) -> list[Tensor]:
     if node.opset < 13:
         node.refuse("before opset 13 it runs over several axes: only newer ones are supported")
     axis = x.axis(int(node.get("axis", -1)))
+    low.require_room(x.shape[axis])
     best = argmax(low, x, axis)
     places = Tensor.constant(_along(np.arange(x.shape[axis]), axis, x.rank))
     return [low.apply(lambda k, b: b.equals(k).to_float(), places, best)]
@@ -132,6 +136,7 @@ def triangle(low: Lowering, node: Node) -> list[Tensor]:
     k = int(node.constant(1, "diagonal").reshape(())) if node.has(1) else 0
     if x.rank < 2:
         node.refuse(f"its input {x.shape} is no matrix")
+    low.require_room(*x.shape[-2:])
     ones = np.ones(x.shape[-2:], np.bool_)
     kept = np.triu(ones, k) if node.get("upper", 1) else np.tril(ones, k)
     zero = 0.0 if x.is_float else 0

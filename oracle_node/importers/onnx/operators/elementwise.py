@@ -184,7 +184,7 @@ def power(low: Lowering, node: Node) -> list[Tensor]:
     for _ in range(int(whole)):
         result = x if result is None else low.apply(lambda a, b: a * b, result, x, dtype=x.dtype)
     if result is None:
-        return [Tensor.constant(np.ones(x.shape, x.dtype))]
+        return [Tensor.constant(np.broadcast_to(np.ones((), x.dtype), x.shape))]
     return [divide(low, Tensor.constant(np.ones((), F32)), result) if exponent < 0 else result]
 
 

@@ -74,6 +74,7 @@ def regressor(low: Lowering, node: Node) -> list[Tensor]:
     function = node.get("aggregate_function", "SUM")
     if function not in ("SUM", "AVERAGE") or post_transform(node) != "NONE":
         node.refuse("only sums and averages without post_transform are supported")
+    low.require_room(targets, len(node.attributes.get("nodes_modes", ())))
     ensemble = read_ensemble(node, "target", targets, x.dims[-1])
     scores = _scores(low, x, ensemble)
     if function == "AVERAGE":

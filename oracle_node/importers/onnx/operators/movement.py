@@ -1,13 +1,13 @@
 """Data movement: views where strides express it, CONCAT and GATHER where they do not; constants move in numpy."""
 
 from collections.abc import Sequence
-from itertools import pairwise
 from math import prod
 
 import numpy as np
 
+from oracle_node.errors import ModelError
 from oracle_node.importers.onnx.expression import leaves, memory_order, place, select
-from oracle_node.importers.onnx.lowering import F32, I64, Lowering
+from oracle_node.importers.onnx.lowering import F32, I64, MAX_RANK, Lowering
 from oracle_node.importers.onnx.node import Handler, Node
 from oracle_node.importers.onnx.tensor import Tensor
 from oracle_node.tape.types import Array
@@ -15,12 +15,16 @@ from oracle_node.tape.view import View
 
 
 def reshape_to(low: Lowering, x: Tensor, shape: Sequence[int]) -> Tensor:
+    if len(shape) > MAX_RANK:
+        raise ModelError(f"a tensor of {len(shape)} axes: at most {MAX_RANK} are supported")
     return (x if x.is_constant else low.frozen(x)).reshaped(tuple(shape))
 
 
 def reshape(low: Lowering, node: Node) -> list[Tensor]:
     """0 copies a dimension (unless allowzero), −1 takes what is left."""
-    x, wanted = node.input(0), [int(v) for v in node.constant(1, "shape")]
+    x, wanted = node.input(0), node.numbers(1, "shape")
+    if min(wanted, default=0) < -1 or wanted.count(-1) > 1:
+        node.refuse(f"cannot reshape {x.shape} to {wanted}")
     if not node.get("allowzero", 0):
         wanted = [x.shape[i] if d == 0 and i < x.rank else d for i, d in enumerate(wanted)]
     if -1 in wanted:
@@ -33,6 +37,8 @@ def reshape(low: Lowering, node: Node) -> list[Tensor]:
 
 def flatten(low: Lowering, node: Node) -> list[Tensor]:
     x, axis = node.input(0), int(node.get("axis", 1))
+    if not -x.rank <= axis <= x.rank:
+        node.refuse(f"axis {axis} of a tensor of rank {x.rank}")
     axis = axis % x.rank if axis < 0 else axis
     return [reshape_to(low, x, (prod(x.shape[:axis]), prod(x.shape[axis:])))]
 
@@ -40,6 +46,8 @@ def flatten(low: Lowering, node: Node) -> list[Tensor]:
 def transpose(low: Lowering, node: Node) -> list[Tensor]:
     x = low.settled(node.input(0))
     axes = [int(a) for a in node.get("perm", range(x.rank)[::-1])]
+    if sorted(axes) != list(range(x.rank)):
+        node.refuse(f"its perm {axes} does not name every axis of {x.shape} once")
     shape = tuple(x.shape[a] for a in axes)
     return [x.moved(shape, lambda d: d.transpose(axes), lambda v: v.transpose(*axes))]
 
@@ -65,7 +73,7 @@ def unsqueeze(low: Lowering, node: Node) -> list[Tensor]:
 
 def expand(low: Lowering, node: Node) -> list[Tensor]:
     x = low.settled(node.input(0))
-    wanted = tuple(int(d) for d in node.constant(1, "shape"))
+    wanted = tuple(node.numbers(1, "shape"))
     shape = tuple(int(d) for d in np.broadcast_shapes(x.shape, wanted))
     return [x.moved(shape, lambda d: np.broadcast_to(d, shape), lambda v: v.broadcast_to(shape))]
 
@@ -73,11 +81,14 @@ def expand(low: Lowering, node: Node) -> list[Tensor]:
 def sliced(low: Lowering, x: Tensor, axis: int, start: int, length: int, step: int = 1) -> Tensor:
     """`length` positions of an axis, `step` apart."""
     x = low.settled(x)
-    picks = [start + step * i for i in range(length)]
+    if length < 0:
+        raise ModelError(f"it leaves {length} positions of an axis of {x.shape[axis]}")
+    end = start + step * length
+    picks = (*[slice(None)] * axis, slice(start, end if end >= 0 else None, step))
     shape = (*x.shape[:axis], length, *x.shape[axis + 1 :])
     if length == 0:
         return Tensor.constant(np.empty(shape, x.dtype))
-    return x.moved(shape, lambda d: d.take(picks, axis), lambda v: v.slice(axis, start, length, step))
+    return x.moved(shape, lambda d: d[picks], lambda v: v.slice(axis, start, length, step))
 
 
 def slice_(low: Lowering, node: Node) -> list[Tensor]:
@@ -111,6 +122,7 @@ def split(low: Lowering, node: Node) -> list[Tensor]:
 def concatenated(low: Lowering, parts: Sequence[Tensor], axis: int) -> Tensor:
     """The tensors one after another along an axis; in memory as the largest of them lies."""
     if all(p.is_constant for p in parts):
+        low.require_room(sum(p.size for p in parts))
         return Tensor.constant(np.concatenate([p.data for p in parts if p.data is not None], axis))
     parts = [low.leaf(p) for p in parts if p.size]
     largest = max((p for p in parts), key=lambda p: p.size)
@@ -182,13 +194,14 @@ def gather(low: Lowering, node: Node) -> list[Tensor]:
         if np.any(index.data < -length) or np.any(index.data >= length):
             node.refuse(f"an index is outside an axis of {length}")
         positions = np.where(index.data < 0, index.data + length, index.data).astype(np.int64)
-        if x.data is not None:
-            return [Tensor.constant(np.asarray(x.data.take(positions, axis)))]
         shape = (*x.shape[:axis], *positions.shape, *x.shape[axis + 1 :])
-        flat = [int(p) for p in positions.reshape(-1)]
-        steps = {b - a for a, b in pairwise(flat)} or {1}
-        if len(steps) == 1 and 0 not in steps:
-            return [reshape_to(low, sliced(low, x, axis, flat[0], len(flat), steps.pop()), shape)]
+        if x.data is not None:
+            low.require_room(*shape)
+            return [Tensor.constant(np.asarray(x.data.take(positions, axis)))]
+        flat = positions.reshape(-1)
+        step = int(flat[1] - flat[0]) if flat.size > 1 else 1
+        if flat.size and step and np.all(np.diff(flat) == step):
+            return [reshape_to(low, sliced(low, x, axis, int(flat[0]), flat.size, step), shape)]
         index = Tensor.constant(positions)
     else:
         index = low.apply(lambda i: (i < 0).where(i + length, i), index, dtype=I64)
@@ -228,7 +241,7 @@ def constant(low: Lowering, node: Node) -> list[Tensor]:
 
 
 def constant_of_shape(low: Lowering, node: Node) -> list[Tensor]:
-    shape = [int(d) for d in node.constant(0, "shape")]
+    shape = node.numbers(0, "shape")
     value = node.attributes.get("value", np.zeros(1, np.float32))
     return [Tensor.constant(np.broadcast_to(np.asarray(value).reshape(()), shape))]
 

@@ -195,6 +195,7 @@ def cumulative_sum(low: Lowering, node: Node) -> list[Tensor]:
     x = low.settled(node.input(0))
     axis = x.axis(int(node.constant(1, "axis").reshape(())))
     length = x.shape[axis]
+    low.require_room(length, length)
     ones = np.tri(length, k=-1 if node.get("exclusive", 0) else 0, dtype=np.int8)
     ones = ones[::-1, ::-1] if node.get("reverse", 0) else ones
     if x.is_float:

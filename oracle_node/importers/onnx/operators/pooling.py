@@ -94,6 +94,7 @@ def _reduced(low: Lowering, reducer: Reducer, x: Tensor, axes: Sequence[WindowAx
 def average_pool(low: Lowering, node: Node) -> list[Tensor]:
     """The mean of each window, over the elements that count."""
     x, axes = node.input(0), _windows(node)
+    low.require_room(*(a.count for a in axes))
     include = bool(node.get("count_include_pad", 0))
     if prod(a.size for a in axes) <= SMALL_SUM and not any(a.is_padded for a in axes):
         x = low.settled(low.compact(x, operations=0))

@@ -42,6 +42,7 @@ def resize(low: Lowering, node: Node) -> list[Tensor]:
             continue
         if way == "align_corners" and scale * x.shape[axis] % 1 and round(scale * x.shape[axis], 4) != size:
             node.refuse(f"the corners of an axis of {x.shape[axis]} resized by {scale:g} do not align")
+        low.require_room(size)
         at = _coordinates(way, x.shape[axis], size, scale)
         x = _resized(low, node, x, axis, _taps(node, mode, rounding, at, x.shape[axis]))
     return [x]
