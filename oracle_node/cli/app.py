@@ -8,6 +8,7 @@ from typing import NoReturn, cast
 
 import click
 
+from oracle_node.cli.text import one_line
 from oracle_node.errors import OracleError
 
 EXIT_FAILED = 1
@@ -104,10 +105,6 @@ def fail(message: str, code: int = EXIT_FAILED) -> NoReturn:
     """Say why on stderr, in one line, and exit."""
     click.echo(f"{click.style('error:', fg='red', bold=True)} {one_line(message)}", err=True)
     sys.exit(code)
-
-
-def one_line(text: object) -> str:
-    return " ".join(str(text).split())
 
 
 def describe_os_error(error: OSError) -> str:

@@ -6,13 +6,14 @@ from contextlib import contextmanager
 from functools import update_wrapper
 from pathlib import Path
 from typing import Any, TypeVar
-from unicodedata import category
 
 import click
 import numpy as np
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
+
+from oracle_node.cli.text import one_line, readable
 
 T = TypeVar("T")
 Command = Callable[..., Any]
@@ -44,7 +45,7 @@ class Output:
 
     def warn(self, text: str) -> None:
         """One line on stderr, in either mode."""
-        self.errors.print(f"[yellow]warning:[/] {text}", soft_wrap=True)
+        self.errors.print(Text.assemble(("warning: ", "yellow"), one_line(text)), soft_wrap=True)
 
     @contextmanager
     def progress(self, label: str, total: float | None) -> Iterator[Callable[[float], None]]:
@@ -106,11 +107,6 @@ def _rows(values: Mapping[str, Any], indent: str) -> Iterator[tuple[str, str]]:
                 yield from _rows(item, indent + "  ")
         else:
             yield label, for_people(value)
-
-
-def readable(text: str) -> str:
-    """A text as it is safe to print: control characters, which could steer a terminal, become �."""
-    return "".join("�" if category(c) == "Cc" and c not in "\n\t" else c for c in text)
 
 
 def for_people(value: Any) -> str:
