@@ -18,7 +18,7 @@ from oracle_node.cli.options import (
 )
 from oracle_node.cli.output import Output, json_option
 from oracle_node.cli.session import Session, dry_run_option, session_options
-from oracle_node.errors import ModelError
+from oracle_node.errors import ConfigError, ModelError
 
 
 @click.group()
@@ -93,6 +93,30 @@ def inspect(directory: Path, out: Output) -> None:
     from oracle_node.model.directory import load_model
 
     out.result(load_model(directory).describe())
+
+
+@model.command()
+@click.argument("directory", metavar="DIR", type=model_directory)
+@click.option(
+    "-o",
+    "--output",
+    "target",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="HTML file to write [default: DIR with the ending .html].",
+)
+@json_option
+def view(directory: Path, target: Path | None, out: Output) -> None:
+    """The tape as one HTML page: every instruction, what it reads, who reads it, what one element costs to prove."""
+    from oracle_node.model.directory import load_model
+    from oracle_node.model.page import tape_page
+
+    loaded = load_model(directory, verify_weights=False)
+    path = target or directory.resolve().with_name(f"{directory.resolve().name}.html")
+    try:
+        path.write_text(tape_page(loaded), encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written ({error.strerror})") from None
+    out.result({"file": path, "instructions": len(loaded.tape.instructions)})
 
 
 @model.command()
