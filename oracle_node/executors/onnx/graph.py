@@ -80,6 +80,7 @@ class Graph:
         self.outputs: list[ValueInfoProto] = []
         self._shared: dict[tuple[str, tuple[int, ...], bytes], Value] = {}
         self._nodes: dict[Hashable, Value] = {}
+        self._padded: dict[str, tuple[Value, tuple[int, ...], tuple[int, ...]]] = {}
         self._held: dict[int, tuple[np.ndarray, Value]] = {}
 
     def input(self, name: str, elem: Elem, shape: tuple[int, ...]) -> Value:
@@ -177,6 +178,18 @@ class Graph:
         shape = list(values[0].shape)
         shape[axis] = sum(value.shape[axis] for value in values)
         return self.op("Concat", values, shape=shape, axis=axis)
+
+    def pad(self, value: Value, before: Sequence[int], after: Sequence[int]) -> Value:
+        """Zeros around a value: so many on either side of each axis. Around one that is padded already, all at once."""
+        inner, first, last = self._padded.get(value.name, (value, (0,) * len(before), (0,) * len(before)))
+        before, after = (
+            tuple(map(sum, zip(*pair, strict=True))) for pair in ((first, before), (last, after))
+        )
+        shape = [a + n + b for a, n, b in zip(before, inner.shape, after, strict=True)]
+        zero = self.scalar(0, value.elem)
+        result = self.op("Pad", [inner, self._ints([*before, *after]), zero], shape=shape)
+        self._padded[result.name] = (inner, before, after)
+        return result
 
     def reduce(self, kind: str, value: Value, axes: Sequence[int]) -> Value:
         """A `Reduce…` operator over the axes, which vanish."""

@@ -1,18 +1,22 @@
 """Instructions that a plan computes as one: a tape splits long reductions so that a step stays small, kernels need not.
 
 - partial sums of a product, and the REDUCE that adds them up: one product
+- elementwise instructions of which only the next one reads the result, element by element: one program
 - maxima of blocks and the maximum of those, down to one value: one reduction over everything (minima likewise)
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from math import prod
 
+from oracle_node.executors.onnx.maps import Elementwise
 from oracle_node.executors.onnx.matrices import Product
 from oracle_node.executors.onnx.nodes import Node
 from oracle_node.executors.onnx.reductions import Reduce
 from oracle_node.executors.onnx.tensors import Reading
 from oracle_node.executors.onnx.views import View, contiguous
 from oracle_node.tape.instruction import Opcode, Reducer, Reduction
+from oracle_node.tape.scalar import Program
 from oracle_node.tape.types import DType
 
 _REPEATABLE = (Reducer.MAX, Reducer.MIN)
@@ -43,6 +47,9 @@ class Joins:
             join(position, self._summed(position))
         for position in reversed(computed):  # the last maximum tells that those before it serve nothing else
             join(position, self._refined(position))
+        for position in computed:
+            for source in self._continued(position):
+                join(position, source)
         self.hidden = frozenset(self._source.values())
 
     def is_product(self, position: int) -> bool:
@@ -88,6 +95,28 @@ class Joins:
             inner.bounds.registers, node.bounds.interval, node.dtype is DType.F32,
         )  # fmt: skip
 
+    def elementwise(self, position: int) -> Elementwise:
+        """A MAP, and those before it whose results it alone reads."""
+        node, source = self._node(position), self._source.get(position)
+        assert isinstance(node.tail, Program)
+        whole = Elementwise(
+            node.tail, node.readings, node.shape, node.bounds.registers, node.dtype is DType.F32
+        )
+        if source is None or not node.tail.ops:
+            return whole if source is None else replace(self.elementwise(source), is_float=whole.is_float)
+        return _chained(self.elementwise(source), whole, source)
+
+    def _continued(self, position: int) -> Iterator[int]:
+        """The elementwise instructions whose results this one reads as they lie."""
+        node = self._node(position)
+        if not isinstance(node.tail, Program) or not prod(node.shape):
+            return
+        whole = View(0, node.shape, contiguous(node.shape))
+        for reading in node.readings:
+            source = self._node(reading.ref)
+            if isinstance(source.tail, Program) and reading.view == whole and source.shape == node.shape:
+                yield reading.ref
+
     def _summed(self, position: int) -> int | None:
         """The partial sums of a product that this node only adds up, each element once."""
         ref = self._reduced_again(position, Reducer.SUM)
@@ -114,6 +143,23 @@ class Joins:
         if not isinstance(node.tail, Reduction) or node.tail.reducer is not reducer or node.tail.program.ops:
             return None
         return node.readings[0].ref if len(node.readings) == 1 else None
+
+
+def _chained(first: Elementwise, then: Elementwise, source: int) -> Elementwise:
+    """Both programs as one; `source` is the tensor by which `then` reads the result of `first`."""
+    operands = list(dict.fromkeys((*first.readings, *(r for r in then.readings if r.ref != source))))
+    count, own = len(operands), len(first.program.ops)
+    moved = [operands.index(r) for r in first.readings] + list(range(count, count + own))
+    ops = [replace(o, arguments=tuple(moved[a] for a in o.arguments)) for o in first.program.ops]
+    result = moved[-1]
+    moved = [result if r.ref == source else operands.index(r) for r in then.readings]
+    moved += range(count + own, count + own + len(then.program.ops))
+    ops += [replace(o, arguments=tuple(moved[a] for a in o.arguments)) for o in then.program.ops]
+    known = dict(zip(first.readings, first.intervals, strict=False))
+    known |= dict(zip(then.readings, then.intervals, strict=False))
+    intervals = [known[reading] for reading in operands]
+    intervals += [*first.intervals[len(first.readings) :], *then.intervals[len(then.readings) :]]
+    return Elementwise(Program(tuple(ops)), tuple(operands), then.shape, tuple(intervals), then.is_float)
 
 
 def _reads_all(view: View, count: int) -> bool:

@@ -19,9 +19,32 @@ def lower_concat(
     """The readings one after another along the axis, in one carrier."""
     parts = [reading for reading in readings if prod(reading.view.shape)]
     elem = Elem.F32 if is_float else _common(context, parts, interval)
-    values = [context.full(context.read(part, elem), part.view.shape) for part in parts]
     signed_zero = any(context.tensor(part).signed_zero for part in parts)
-    return Result(context.graph.concat(values, axis), signed_zero, Joined(tuple(parts), axis))
+    value = _padded(context, parts, axis, elem)
+    if value is None:
+        values = [context.full(context.read(part, elem), part.view.shape) for part in parts]
+        value = context.graph.concat(values, axis)
+    return Result(value, signed_zero, Joined(tuple(parts), axis))
+
+
+def _padded(context: Context, parts: Sequence[Reading], axis: int, elem: Elem) -> Value | None:
+    """One part between zeros; None where there is more to join."""
+    inner = [place for place, part in enumerate(parts) if context.tensor(part).array is None]
+    if len(inner) != 1 or len(parts) == 1:
+        return None
+    (place,) = inner
+    zeros = [context.tensor(part).array for part in parts if part is not parts[place]]
+    if any(
+        array.fact("bits", lambda data: int(data.reshape(-1).view(np.uint8).any()))
+        for array in zeros
+        if array
+    ):
+        return None
+    lengths = [part.view.shape[axis] for part in parts]
+    before, after = ([0] * len(parts[place].view.shape) for _ in range(2))
+    before[axis], after[axis] = sum(lengths[:place]), sum(lengths[place + 1 :])
+    value = context.full(context.read(parts[place], elem), parts[place].view.shape)
+    return context.graph.pad(value, before, after)
 
 
 def _common(context: Context, parts: Sequence[Reading], interval: Interval) -> Elem:

@@ -6,10 +6,13 @@ Tensors that nothing wanted depends on are left out, and those that only exist t
 from collections.abc import Callable, Collection, Iterable
 from math import prod
 
+import numpy as np
+
 from oracle_node.executors.onnx.constants import Constant, Constants
-from oracle_node.executors.onnx.context import Context, Result, widened
+from oracle_node.executors.onnx.context import Context, Result
 from oracle_node.executors.onnx.graph import Elem, Graph
 from oracle_node.executors.onnx.joining import Joins
+from oracle_node.executors.onnx.maps import lower_map
 from oracle_node.executors.onnx.movement import lower_concat, lower_gather
 from oracle_node.executors.onnx.nodes import SOURCES, Join, Lookup, Node
 from oracle_node.executors.onnx.products import lower_product
@@ -62,32 +65,26 @@ class Plan:
         elem = Elem.of(node.dtype)
         if node.opcode is Opcode.CONST:
             tensor.array = self._tensors.constants.weights(node.weights, node.shape)
+            tensor.signed_zero = node.dtype is DType.F32 and tensor.array.fact("−0", _holds_minus_zero) > 0
         elif prod(node.shape) == 0:
             tensor.array = self._tensors.constants.empty(node.shape, elem.numpy)
         elif position in given or node.opcode is Opcode.INPUT:
             self.inputs[position] = f"tensor{len(self.inputs)}"
             tensor.forms[elem] = self.graph.input(self.inputs[position], elem, node.shape)
+            tensor.signed_zero = node.dtype is DType.F32 and node.opcode is not Opcode.INPUT
         else:
             result = self._compute(position, node)
             tensor.forms[result.value.elem] = result.value
             tensor.parts = result.parts
-            tensor.signed_zero = result.signed_zero and node.dtype is not DType.F32
+            tensor.signed_zero = result.signed_zero
 
     def _compute(self, position: int, node: Node) -> Result:
         is_float = node.dtype is DType.F32
         if self._joins.is_product(position):
             return lower_product(self._context, self._joins.product(position))
         match node.tail:
-            case Program() as program:
-                wide, readings = widened(self._context, node.shape, node.readings) or (
-                    node.shape,
-                    node.readings,
-                )
-                registers = self._context.registers(
-                    program, readings, node.bounds.registers, result_sign_matters=is_float
-                )
-                value = self._context.full(registers.best(registers.result), wide)
-                return Result(self.graph.reshape(value, node.shape), registers.signed_zero(registers.result))
+            case Program():
+                return lower_map(self._context, self._joins.elementwise(position))
             case Reduction() as reduction:
                 return lower_reduce(self._context, self._joins.reduction(position, reduction))
             case Lookup(stride, rows):
@@ -102,6 +99,10 @@ class Plan:
         """Make a tensor an output, in its own type and shape."""
         tensor = self._tensors[position]
         self.outputs[position] = self.graph.output(self._tensors.form(position, Elem.of(tensor.dtype)))
+
+
+def _holds_minus_zero(data: np.ndarray) -> int:
+    return int(np.any(np.signbit(data) & (data == 0)))
 
 
 def cone(node: Callable[[int], Node], wanted: Iterable[int], given: Collection[int]) -> set[int]:

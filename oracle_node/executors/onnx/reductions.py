@@ -95,9 +95,7 @@ def _in_order(context: Context, reduce: Reduce, order: Sequence[int] | None) -> 
         value = extreme(context.graph, with_axes(registers.ordered(registers.result)), reduced)
     kept = [a for a in order if a not in reduce.axes]
     value = context.graph.transpose(value, [kept.index(a) for a in range(len(kept))])
-    return Result(
-        context.full(_positive(context, reduce, value), reduce.shape), registers.signed_zero(registers.result)
-    )
+    return _result(context, reduce, value, registers.signed_zero(registers.result))
 
 
 def _with_axes(context: Context, value: Value, rank: int) -> Value:
@@ -123,11 +121,13 @@ def _sum(context: Context, value: Value, axes: Sequence[int]) -> Value:
     return graph.reshape(graph.op("MatMul", [rows, ones], shape=(prod(shape), 1)), shape)
 
 
-def _positive(context: Context, reduce: Reduce, value: Value) -> Value:
-    """Float maxima and minima are +0 where they are zero."""
-    if not reduce.is_float or not reduce.result.lo <= 0 <= reduce.result.hi:
-        return value
-    return context.graph.op("Add", [value, context.graph.scalar(0.0, Elem.F32)])
+def _result(context: Context, reduce: Reduce, value: Value, signed_zero: bool) -> Result:
+    """The reduced value in full; float maxima and minima are +0 where they are zero."""
+    if reduce.is_float:
+        if signed_zero and reduce.result.lo <= 0 <= reduce.result.hi:
+            value = context.graph.op("Add", [value, context.graph.scalar(0.0, Elem.F32)])
+        signed_zero = False
+    return Result(context.full(value, reduce.shape), signed_zero)
 
 
 def _unrolled(context: Context, reduce: Reduce) -> Result:
@@ -150,7 +150,7 @@ def _unrolled(context: Context, reduce: Reduce) -> Result:
         extreme = maximum if reduce.reducer is Reducer.MAX else minimum
         value = extreme(context.graph, [program.value(last, elem) for program in programs])
     signed_zero = any(program.signed_zero(last) for program in programs)
-    return Result(context.full(_positive(context, reduce, value), reduce.shape), signed_zero)
+    return _result(context, reduce, value, signed_zero)
 
 
 def _adding_carrier(reduce: Reduce) -> Elem:

@@ -4,6 +4,8 @@ The sign of a zero is the one thing that ONNX Runtime's minimum and maximum leav
 that is stored, or that reaches one through operations that pass the sign on: nowhere else is it worth a kernel.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from oracle_node.tape.interval import Interval
@@ -15,6 +17,7 @@ _PASS_SIGN = {Op.FADD: (0, 1), Op.FSUB: (0, 1), Op.FMUL: (0, 1), Op.FDIV: (0, 1)
 )
 """Arguments whose zero's sign can show in the sign of the result's zero."""
 _STAYS_INTEGRAL = {Op.FADD, Op.FSUB, Op.FMUL, Op.FMIN, Op.FMAX, Op.FNEG, Op.FABS}
+_MINUS_ZERO_BITS = 1 << 31
 _MAKES_INTEGRAL = {Op.FFLOOR, Op.FROUND, Op.I2F}
 
 
@@ -30,6 +33,40 @@ def sign_matters(program: Program, operands: int, result_sign_matters: bool) -> 
             for place in _PASS_SIGN.get(operation.op, ()):
                 matters[operation.arguments[place]] = True
     return matters
+
+
+def minus_zero(
+    program: Program, operands: Sequence[bool], intervals: Sequence[Interval], matters: Sequence[bool]
+) -> list[bool]:
+    """For every register: whether it can be −0 where kernels are right about zeros that matter; integers cannot.
+
+    A sum is −0 only if both summands are; a product of what is never below zero, and never −0, is +0 where it vanishes.
+    """
+    known = list(operands)
+    for operation in program.ops:
+        left_open = not matters[len(known)]
+        arguments = [known[r] for r in operation.arguments]
+        negative = [intervals[r].lo < 0 for r in operation.arguments]
+        match operation.op:
+            case Op.FADD:
+                known.append(all(arguments))
+            case Op.FMUL | Op.FDIV:
+                known.append(any(arguments) or any(negative))
+            case Op.FNEG:
+                known.append(intervals[operation.arguments[0]].hi >= 0)
+            case Op.FROUND:
+                known.append(arguments[0] or negative[0])
+            case Op.FSUB | Op.FFLOOR | Op.FSQRT:
+                known.append(arguments[0])
+            case Op.FCONST:
+                known.append(operation.immediate == _MINUS_ZERO_BITS)
+            case Op.FMIN | Op.FMAX | Op.FWHERE:
+                known.append(left_open and any(arguments))
+            case Op.I2F:
+                known.append(left_open)
+            case _:
+                known.append(False)
+    return known
 
 
 def integral(program: Program, operands: int) -> list[bool]:

@@ -8,10 +8,17 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from oracle_node.executors.onnx.extremes import clamp, maximum, minimum
+from oracle_node.executors.onnx.extremes import at_least, at_most, clamp, maximum, minimum
 from oracle_node.executors.onnx.graph import Elem, Graph, Value
-from oracle_node.executors.onnx.registers import fixed_value, float_constant, integral, sign_matters
+from oracle_node.executors.onnx.registers import (
+    fixed_value,
+    float_constant,
+    integral,
+    minus_zero,
+    sign_matters,
+)
 from oracle_node.executors.onnx.tensors import EXACT, carriers
+from oracle_node.executors.onnx.wide import rounded_to_f32, shifted_right
 from oracle_node.tape.interval import Interval
 from oracle_node.tape.scalar import Op, Program, ScalarOp
 from oracle_node.tape.types import DType
@@ -57,6 +64,12 @@ class Registers:
         self._integral = integral(program, len(operands))
         self._forms: list[dict[Elem, Value]] = [{} for _ in self.kinds]
         self._signed_zero = [operand.signed_zero for operand in operands] + [False] * len(program.ops)
+        self._minus_zero = minus_zero(
+            program,
+            [operand.signed_zero and operand.dtype is DType.F32 for operand in operands],
+            intervals,
+            self._sign_matters,
+        )
         self._uses = [0] * len(self.kinds)
         for operation in program.ops:
             for register in operation.arguments:
@@ -97,8 +110,8 @@ class Registers:
         return self.value(register, self._cheapest([register], carriers(self.intervals[register].magnitude)))
 
     def signed_zero(self, register: int) -> bool:
-        """Whether float forms of an integer register may hold −0."""
-        return self._signed_zero[register]
+        """Whether a float register, or float forms of an integer one, may hold −0."""
+        return (self._minus_zero if self.kinds[register] == "float" else self._signed_zero)[register]
 
     def _operation(self, register: int) -> ScalarOp | None:
         position = register - len(self.operands)
@@ -145,10 +158,14 @@ class Registers:
         value = _EMIT[operation.op](self, register, operation)
         self._forms[register].setdefault(value.elem, value)
 
-    def _zero(self, register: int, value: Value) -> Value:
-        """+0 for a zero whose sign an ONNX kernel left open, where anyone can tell."""
+    def _zero(self, register: int, value: Value, sources: Sequence[int] | None = None) -> Value:
+        """+0 for a zero whose sign an ONNX kernel left open, where anyone can tell.
+
+        `sources` are the float registers of which it is one; None where −0 may come from the kernel itself.
+        """
         interval = self.intervals[register]
-        if self._sign_matters[register] and interval.lo <= 0 <= interval.hi:
+        may_be_minus = sources is None or any(self._minus_zero[r] for r in sources)
+        if self._sign_matters[register] and interval.lo <= 0 <= interval.hi and may_be_minus:
             return self.graph.op("Add", [value, self.graph.scalar(0.0, Elem.F32)])
         return value
 
@@ -180,12 +197,15 @@ class Registers:
             elem = self._carrier(register, [inner], limit, _ORDERED) if is_int else Elem.F32
             self._signed_zero[register] = is_int and self._signed_zero[inner]
             value = clamp(self.graph, self.value(inner, elem), low, high)
+        elif not is_int and (bound := self._constant_and_other(register, operation)) is not None:
+            one_sided = at_most if operation.op is Op.FMIN else at_least
+            value = one_sided(self.graph, self.value(bound[1], Elem.F32), bound[0])
         else:
             elem = self._carrier(register, operation.arguments, among=_ORDERED) if is_int else Elem.F32
             self._signed_zero[register] = is_int and any(self._signed_zero[r] for r in operation.arguments)
             extreme = minimum if operation.op in (Op.IMIN, Op.FMIN) else maximum
             value = extreme(self.graph, [self.value(r, elem) for r in operation.arguments])
-        return value if is_int else self._zero(register, value)
+        return value if is_int else self._zero(register, value, operation.arguments)
 
     def _clamp(self, register: int, operation: ScalarOp) -> tuple[int, int | float, int | float] | None:
         """(register, low, high) where this is min(max(register, low), high) or max(min(register, high), low)."""
@@ -244,19 +264,14 @@ class Registers:
             return self.graph.op("Floor", [scaled])
         most, value = int(self.intervals[b].hi), self.value(a, elem)
         if most < 63:
-            return self._shift_i64(value, self._power(b, elem, 0, 62, 1))
+            return shifted_right(self.graph, value, self._power(b, elem, 0, 62, 1))
         bits = self.value(b, Elem.I32)
         below = minimum(self.graph, [bits, self.graph.scalar(62, Elem.I32)])
         power = self._table(below, [1 << n for n in range(63)], elem)
         rest = self.graph.op("Sub", [bits, below])
         one_more = self.graph.op("Add", [rest, self.graph.scalar(1, Elem.I32)])  # 2^rest, rest being 0 or 1
         one_more = self.graph.cast(one_more, elem)
-        return self._shift_i64(self._shift_i64(value, power), one_more)
-
-    def _shift_i64(self, value: Value, power: Value) -> Value:
-        mask = self.graph.op("Sub", [power, self.graph.scalar(1, Elem.I64)])
-        low = self.graph.op("BitwiseAnd", [value, mask])
-        return self.graph.op("Div", [self.graph.op("Sub", [value, low]), power])
+        return shifted_right(self.graph, shifted_right(self.graph, value, power), one_more)
 
     def _power(self, register: int, elem: Elem, low: int, high: int, sign: int) -> Value:
         """2^(sign·register) for a register in low…high."""
@@ -327,12 +342,12 @@ class Registers:
         c, a, b = operation.arguments
         chosen = self._settled(c, a, b)
         if chosen is not None:
-            return self._zero(register, self.value(chosen, Elem.F32))
+            return self._zero(register, self.value(chosen, Elem.F32), [chosen])
         flag = self._flag(c, Elem.F32)
         other = self.graph.op("Sub", [self.graph.scalar(1.0, Elem.F32), flag])
         first = self.graph.op("Mul", [self.value(a, Elem.F32), flag])
         second = self.graph.op("Mul", [self.value(b, Elem.F32), other])
-        return self._zero(register, self.graph.op("Add", [first, second]))
+        return self._zero(register, self.graph.op("Add", [first, second]), [a, b])
 
     def _settled(self, c: int, a: int, b: int) -> int | None:
         """The register that is always selected, if the condition's interval decides."""
@@ -358,27 +373,11 @@ class Registers:
         if Elem.F32 in self._forms[a]:
             source = self._forms[a][Elem.F32]
         if source.elem is Elem.I64 and magnitude > EXACT[Elem.F64]:
-            return self._round_i64(source)
+            return rounded_to_f32(self.graph, source)
         value = self.graph.cast(source, Elem.F32)
         if source.elem in (Elem.F32, Elem.F64) and self._signed_zero[a]:
             return self._zero(register, value)
         return value
-
-    def _round_i64(self, value: Value) -> Value:
-        """i64 → f32 rounded once: casts round twice above 2^53 on some processors.
-
-        Above 2^53, the low 11 bits are folded into one sticky bit, which leaves 53: exact in f64, rounded by one cast.
-        """
-        graph, i64 = self.graph, Elem.I64
-        low = graph.op("BitwiseAnd", [value, graph.scalar(2047, i64)])
-        high = graph.op("Div", [graph.op("Sub", [value, low]), graph.scalar(2048, i64)])
-        sticky = graph.cast(graph.cast(low, Elem.BOOL), i64)
-        folded = graph.cast(graph.cast(graph.op("BitwiseOr", [high, sticky]), Elem.F64), Elem.F32)
-        large = graph.op("Mul", [folded, graph.scalar(2048.0, Elem.F32)])
-        small = graph.cast(graph.cast(value, Elem.F64), Elem.F32)
-        magnitude = graph.op("Abs", [value])  # −2^63 stays negative: exact in every float, so either will do
-        fits = graph.op("LessOrEqual", [magnitude, graph.scalar(EXACT[Elem.F64], i64)], Elem.BOOL)
-        return graph.op("Where", [fits, small, large], Elem.F32)
 
     def _to_int(self, register: int, operation: ScalarOp) -> Value:
         (a,) = operation.arguments

@@ -62,7 +62,7 @@ class Tensor:
     """One tape tensor.
 
     `forms` hold the same values in `shape`; `array` is the data of a constant; `parts` are a CONCAT's; `signed_zero`
-    tells that a float carrier of integers may hold −0; `balanced` that the analysis gave the tensor −b…b.
+    tells that floats, or a float carrier of integers, may hold −0; `balanced` that the analysis gave the tensor −b…b.
     """
 
     dtype: DType

@@ -1,7 +1,8 @@
 """Strided views as ONNX data movement. Broadcast axes (stride 0) come out with size 1, for the reader to broadcast.
 
 A view that walks separate axes of some factorisation of its tensor is Reshape, Slice and Transpose. Any other
-(overlapping windows above all) gathers the longest rows that all its positions share, by a constant index.
+(overlapping windows above all) gathers the longest rows that all its positions share, by a constant index, or single
+elements where those rows are short.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,9 @@ from math import prod
 import numpy as np
 
 from oracle_node.executors.onnx.graph import Graph, Value
+
+_SHORT_ROW = 12
+"""Gathering a row costs as much as gathering so many elements."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,9 +167,11 @@ def _separate(factors: Sequence[_Factor]) -> tuple[list[tuple[int, int]], list[_
 
 
 def _gather_rows(graph: Graph, base: Value, view: View) -> Value:
-    """Gather the longest rows that every position of the view starts at a multiple of."""
+    """Gather the longest rows that every position of the view starts at a multiple of, or elements."""
     axes = [a for a, n in enumerate(view.core) if n > 1]
     row, kept = _row_axes(view, axes, base.count)
+    if row < _SHORT_ROW:
+        row, kept = 1, []
     outer = [a for a in axes if a not in kept]
     index = np.asarray(view.offset // row, np.int64)
     for a in outer:

@@ -65,7 +65,8 @@ def test_read__any_view__equals_numpy(case: tuple[tuple[int, ...], View]) -> Non
         ((6, 8), View(47, (6, 8), (-8, -1)), {"Slice"}),
         ((6, 4, 8), View(0, (3, 2, 8, 2, 2), (64, 16, 1, 32, 8)), {"Reshape", "Transpose"}),
         ((5, 6), View(3, (2, 3, 1), (10, 3, 0)), {"Reshape", "Slice"}),
-        ((6, 6, 8), View(0, (4, 4, 3, 3, 8), (48, 8, 48, 8, 1)), {"Reshape", "Gather"}),
+        ((6, 6, 16), View(0, (4, 4, 3, 3, 16), (96, 16, 96, 16, 1)), {"Reshape", "Gather"}),
+        ((6, 6, 8), View(0, (4, 4, 3, 3, 8), (48, 8, 48, 8, 1)), {"Reshape", "GatherElements"}),
         ((9,), View(0, (7, 3), (1, 1)), {"Reshape", "GatherElements"}),
     ],
     ids=[
@@ -78,6 +79,7 @@ def test_read__any_view__equals_numpy(case: tuple[tuple[int, ...], View]) -> Non
         "pool",
         "part",
         "windows",
+        "windows of short rows",
         "scalar windows",
     ],
 )
