@@ -12,6 +12,7 @@ import numpy as np
 from oracle_node.commitments.model import commit, roots_of
 from oracle_node.commitments.tensor import tensor_bytes
 from oracle_node.errors import ModelError
+from oracle_node.files import read_regular
 from oracle_node.model.manifest import Manifest, WeightEntry, manifest_of, parse_manifest
 from oracle_node.model.model import Card, Model
 from oracle_node.tape.encoding import EncodingError, decode, encode
@@ -23,6 +24,8 @@ TOKENIZER = "tokenizer.gguf"
 """The vocabulary of a language model, for clients; no part of the model's id."""
 _ALIGNMENT = 64
 _MAPPED_BYTES = 1 << 20
+_MAX_BYTES = 1 << 26
+"""Of a manifest or a tape: a hundred thousand instructions at 670 bytes each, encoded and named."""
 
 
 class ModelWriter:
@@ -152,9 +155,9 @@ def load_model(directory: Path, verify_weights: bool = True) -> Model:
     return model
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, most: int = _MAX_BYTES) -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular(path, most)
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror or error}: not a model directory") from None
 

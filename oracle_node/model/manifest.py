@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from oracle_node.errors import ModelError
 from oracle_node.model.model import Card, Model
-from oracle_node.tape.instruction import DerivedSymbol, Inequality, Source
+from oracle_node.tape.instruction import MAX_AXES, DerivedSymbol, Inequality, Source
 from oracle_node.tape.types import DType
 
 FORMAT = 1
@@ -71,7 +71,7 @@ class WeightEntry(_Strict):
     """A constant in `weights.bin`: where it starts (bytes) and the root of its tensor."""
 
     dtype: TypeName
-    shape: list[Annotated[int, Field(ge=0)]]
+    shape: list[Annotated[int, Field(ge=0)]] = Field(max_length=MAX_AXES)
     offset: Annotated[int, Field(ge=0)]
     root: Hash
 

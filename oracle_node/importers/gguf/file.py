@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, TypeVar, overload
 import numpy as np
 
 from oracle_node.errors import ConfigError, ModelError
+from oracle_node.files import open_regular
 from oracle_node.importers.gguf.header import Header, TensorEntry, Value, read_header
 from oracle_node.tape.types import Array
 
@@ -73,11 +74,10 @@ class GgufFile:
         """The file at `path`; ModelError in one line if it cannot be read, is no GGUF file, or is damaged."""
         path = Path(path)
         try:
-            file = path.open("rb")
+            file, size = open_regular(path)
         except OSError as error:
             raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
         try:
-            size = os.fstat(file.fileno()).st_size
             return cls(path, file, size, read_header(path, file, size, _type_sizes))
         except OSError as error:
             file.close()

@@ -56,7 +56,8 @@ def import_onnx(
     if len({info.dtype for info in graph.inputs}) > 1:
         raise ModelError(f"{path}: its inputs have different types, but a request has one: add Cast nodes")
     request = Source(DType.of(np.empty(0, graph.inputs[0].dtype)), length, length)
-    stored = sum(data.size for data in graph.constants.values())
+    arrays = [*graph.constants.values(), *(a for node in graph.nodes for a in node.attributes.values())]
+    stored = sum(array.size for array in arrays if isinstance(array, np.ndarray))
     low = Lowering(TapeBuilder(request, step_bound=step_bound, keep=keep), weights, stored)
     try:
         tensors = _inputs(low.b, graph, input_range)

@@ -1,7 +1,6 @@
 """An ONNX file as plain data: nodes, constants, inputs and outputs, with every doubt about the file settled here."""
 
 import hashlib
-import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from onnx import numpy_helper
 from onnx.external_data_helper import load_external_data_for_model
 
 from oracle_node.errors import ModelError
+from oracle_node.files import read_regular
 from oracle_node.importers.imported import TensorInfo
 from oracle_node.importers.onnx import tabular
 from oracle_node.tape.types import Array
@@ -83,10 +83,7 @@ def load(path: Path, outputs: tuple[str, ...] | None = None) -> Graph:
 def _parsed(path: Path) -> tuple[bytes, onnx.ModelProto]:
     """The file's bytes and what they say, with weights that lie in files beside it."""
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_FILE_BYTES:
-            raise ModelError(f"{path}: is not an ONNX file: it is no regular file, or larger than 2 GiB")
-        content = path.read_bytes()
+        content = read_regular(path, _MAX_FILE_BYTES)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
     try:
