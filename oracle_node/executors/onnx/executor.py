@@ -7,6 +7,7 @@ share one graph, which is given each layer's weights: a new length then costs no
 from collections import OrderedDict
 from collections.abc import Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from oracle_node.executors.onnx.reuse import (
 from oracle_node.executors.onnx.rows import FirstRow
 from oracle_node.executors.onnx.schedule import Graphs, Schedule, cut_sections
 from oracle_node.executors.onnx.session import require_supported_version
+from oracle_node.executors.onnx.trace import Kernel
 from oracle_node.executors.reference import last_readers
 from oracle_node.tape.affine import Symbols
 from oracle_node.tape.analysis import Analysis, analyse
@@ -50,7 +52,8 @@ class OnnxExecutor:
     """Runs one tape on ONNX Runtime; implements `Executor`.
 
     `threads` 0 means one a core; `analysis` saves repeating the tape's admission; `cache_bytes` bounds what is kept of
-    arrays derived from the weights where layers share graphs (default: most of the memory that is free now).
+    arrays derived from the weights where layers share graphs (default: most of the memory that is free now); with a
+    folder for `traces`, `kernels` tells how long each kernel took.
     DeterminismError where the machine is not exact.
     """
 
@@ -69,6 +72,7 @@ class OnnxExecutor:
         threads: int = 1,
         analysis: Analysis | None = None,
         cache_bytes: int | None = None,
+        traces: Path | None = None,
     ) -> None:
         from oracle_node.executors.canary import require_exact  # it uses this package's graphs
 
@@ -82,7 +86,7 @@ class OnnxExecutor:
         if shared and cache_bytes is None:
             cache_bytes = default_cache_bytes()
         self._constants = Constants(tape.weights, cache_bytes if shared else None, threads if shared else 1)
-        self._graphs = Graphs(self._constants, shared, threads)
+        self._graphs = Graphs(self._constants, shared, threads, traces)
         self._runs: OrderedDict[Hashable, _Run] = OrderedDict()
         self._last_run: LastRun | None = None
         self._streams: OrderedDict[Symbols, Schedule] = OrderedDict()
@@ -114,6 +118,10 @@ class OnnxExecutor:
             remembered = {position: tensors[position] for position in plan.remembered}
             self._last_run = LastRun(symbols, [source.copy() for source in sources], asked, remembered)
         return {p: tensors[p].copy() if p in plan.remembered else tensors[p] for p in wanted}
+
+    def kernels(self) -> list[Kernel]:
+        """The kernels of the runs so far; ends the tracing, for an executor that was made for it."""
+        return [kernel for run in self._runs.values() for kernel in run.schedule.end_trace()]
 
     def forget(self) -> None:
         """Take nothing over from the last run."""

@@ -74,6 +74,8 @@ class Graph:
     """Nodes in execution order, with their constants."""
 
     def __init__(self) -> None:
+        self.label = 0
+        """What the nodes are written for: the first part of their names."""
         self.nodes: list[NodeProto] = []
         self.constants: dict[str, np.ndarray] = {}
         self.inputs: list[ValueInfoProto] = []
@@ -92,7 +94,7 @@ class Graph:
         name = value.name
         if not name.startswith("value") or any(output.name == name for output in self.outputs):
             name = f"copy{len(self.outputs)}"
-            self.nodes.append(helper.make_node("Identity", [value.name], [name]))
+            self.nodes.append(helper.make_node("Identity", [value.name], [name], name=f"{self.label}/{name}"))
         self.outputs.append(helper.make_tensor_value_info(name, value.elem, value.shape))
         return name
 
@@ -134,7 +136,9 @@ class Graph:
         key = (kind, names, elem, tuple(shape), repr(sorted(attributes.items())))
         if key not in self._nodes:
             result = Value(f"value{len(self.nodes)}", inputs[0].elem if elem is None else elem, tuple(shape))
-            self.nodes.append(helper.make_node(kind, names, [result.name], **attributes))
+            self.nodes.append(
+                helper.make_node(kind, names, [result.name], name=f"{self.label}/{result.name}", **attributes)
+            )
             self._nodes[key] = result
         return self._nodes[key]
 

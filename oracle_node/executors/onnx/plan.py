@@ -60,6 +60,7 @@ class Plan:
     def _lower(self, position: int, given: Collection[int]) -> None:
         """Put the tensor of a node into the graph."""
         node = self._node(position)
+        self.graph.label = position
         tensor = Tensor(node.dtype, node.shape, node.bounds.interval, balanced=node.bounds.balanced)
         self._tensors[position] = tensor
         elem = Elem.of(node.dtype)
@@ -98,6 +99,7 @@ class Plan:
     def _expose(self, position: int) -> None:
         """Make a tensor an output, in its own type and shape."""
         tensor = self._tensors[position]
+        self.graph.label = position
         self.outputs[position] = self.graph.output(self._tensors.form(position, Elem.of(tensor.dtype)))
 
 

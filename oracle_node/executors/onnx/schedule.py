@@ -3,9 +3,10 @@
 A section is a list of blocks with as many members each; all blocks of the first member run before those of the second.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from oracle_node.executors.onnx.constants import Constants
 from oracle_node.executors.onnx.plan import Plan
 from oracle_node.executors.onnx.rows import Cut, FirstRow
 from oracle_node.executors.onnx.session import Session
+from oracle_node.executors.onnx.trace import Kernel, kernel_times
 from oracle_node.tape.affine import Symbols
 
 Section = Sequence[Block]
@@ -23,28 +25,38 @@ Arrays = dict[int, np.ndarray]
 
 @dataclass(frozen=True, slots=True)
 class Graphs:
-    """How plans become graphs: the store of constants, whether they are fed, and ONNX Runtime's threads."""
+    """How plans become graphs: the constants, whether they are fed, ONNX Runtime's threads, a folder for traces."""
 
     constants: Constants
     feeding: bool
     threads: int
+    traces: Path | None = None
 
     def compile(self, cut: Cut) -> "Compiled":
         plan = Plan(cut.node, self.constants, sorted(cut.outputs), cut.given, self.feeding)
-        return Compiled(plan, cut, self.threads, self.feeding)
+        return Compiled(plan, cut, self)
 
 
 class Compiled:
     """A plan and its session; ONNX Runtime has none for a graph that computes nothing."""
 
-    def __init__(self, plan: Plan, cut: Cut, threads: int, common_arena: bool) -> None:
+    def __init__(self, plan: Plan, cut: Cut, graphs: Graphs) -> None:
         self.inputs, self.fed, self.cut = plan.inputs, plan.fed, cut
         self.outputs: Mapping[int, str] = plan.outputs
-        self._session = Session(plan.graph, threads, common_arena) if plan.outputs else None
+        self._session = (
+            Session(plan.graph, graphs.threads, graphs.feeding, graphs.traces) if plan.outputs else None
+        )
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> Iterable[np.ndarray]:
         """The outputs in order, for all inputs by name."""
         return () if self._session is None else self._session.run(feeds).values()
+
+    def end_trace(self) -> Iterator[Kernel]:
+        """The kernels that ran since it was compiled for tracing, by the first member's positions."""
+        if self._session is not None:
+            for number, operator, seconds in kernel_times(self._session.end_trace()):
+                position = self.cut.block.places[self.cut.part(number)[0]][0]
+                yield Kernel(position, operator, seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +98,7 @@ class Step:
     def __init__(self, compiled: Compiled, member: int, constants: Constants) -> None:
         cut, block = compiled.cut, compiled.cut.block
         self.positions = block.members[member]
-        self._compiled, self._member, self._constants = compiled, member, constants
+        self.compiled, self._member, self._constants = compiled, member, constants
         self._given: list[_Given] = []
         for part, name in compiled.inputs.items():
             (number, is_known), node = cut.part(part), cut.node(part)
@@ -106,9 +118,9 @@ class Step:
             given.name: given.of((known if given.is_known else tensors)[given.position])
             for given in self._given
         }
-        fed = self._compiled.fed
+        fed = self.compiled.fed
         feeds.update(zip(fed, self._constants.arrays(fed.values(), self._member), strict=True))
-        for result, tensor in zip(self._results, self._compiled.run(feeds), strict=True):
+        for result, tensor in zip(self._results, self.compiled.run(feeds), strict=True):
             tensors[result.position] = result.of(tensor, known)
 
 
@@ -133,6 +145,11 @@ class Schedule:
         self.steps = list(_useful(steps, {*wanted, *also}))
         self.inputs = {position for step in self.steps for position in step.reads}
         self._dead = _last_uses(self.steps, self.inputs.union(*(step.writes for step in self.steps)))
+
+    def end_trace(self) -> Iterator[Kernel]:
+        """The kernels of all graphs that were compiled for tracing."""
+        for compiled in dict.fromkeys(step.compiled for step in self.steps):
+            yield from compiled.end_trace()
 
     def run(self, tensors: Arrays, wanted: Collection[int], known: Mapping[int, np.ndarray]) -> None:
         """Put the wanted tensors beside the given ones; others are freed as soon as nobody reads them any more."""
