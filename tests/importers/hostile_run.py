@@ -16,7 +16,7 @@ CPU_S = 2
 """Processor time a command may take."""
 _PRELOAD = [
     "oracle_node.cli.app",
-    "oracle_node.cli.model",
+    "oracle_node.cli.model_import",
     "oracle_node.cli.sources",
     "oracle_node.importers.onnx",
     "oracle_node.importers.gguf",
@@ -51,7 +51,7 @@ def command(arguments: list[str]) -> None:
 
 
 def too_large(arguments: list[str]) -> None:
-    bytearray(MEMORY_BYTES)
+    bytearray(2 * MEMORY_BYTES)
 
 
 def too_long(arguments: list[str]) -> None:
