@@ -1,13 +1,28 @@
-"""A model beside the float network it was imported from: how far their answers are apart."""
+"""A model beside the float network it was imported from: how far their answers are apart, and how long each takes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
-from zipfile import BadZipFile, is_zipfile
+from typing import Any
 
 import numpy as np
 
+from oracle_node.bench.timing import medians_s
+from oracle_node.codec.arrays import as_type, load_npz
+from oracle_node.codec.description import (
+    AnswerPart,
+    FilledPart,
+    ImagePart,
+    InputPart,
+    PromptPart,
+    TablePart,
+    TextAnswer,
+    TextPart,
+    answer_parts,
+    image_layout,
+    input_parts,
+)
+from oracle_node.codec.images import pixel_numbers
 from oracle_node.errors import ConfigError
 from oracle_node.executors.base import Executor
 from oracle_node.model.model import Model
@@ -15,39 +30,80 @@ from oracle_node.model.solver import solve
 from oracle_node.tape.types import SourceKind
 
 LABELS = ("label", "labels")
+_TOKENS = 16
+"""Of a random text, where its length is free."""
+_IDS = 1000
+"""Random token ids are below this: every vocabulary has so many."""
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Inputs (n, …) and, where known, the right class of each (n,)."""
+    """Requests, each (n,) in the model's type, and where known the right class of each (m,)."""
 
-    values: np.ndarray
-    labels: np.ndarray | None
+    requests: Sequence[np.ndarray]
+    labels: np.ndarray | None = None
 
 
-def read_samples(path: Path, limit: int | None = None) -> Samples:
-    """The samples of a .npz: one array besides the labels; ConfigError otherwise."""
-    if not is_zipfile(path):
-        raise ConfigError(
-            f"{path}: not a numpy .npz archive; `numpy.savez(FILE, x=samples, label=labels)` writes one"
-        )
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: np.asarray(archive[name]) for name in archive.files}
-    except (ValueError, OSError, EOFError, MemoryError, BadZipFile, AttributeError, TypeError) as error:
-        reason = "an array holds Python objects" if "pickle" in str(error) else error
-        raise ConfigError(f"{path}: not a numpy .npz archive ({reason})") from None
+def read_samples(path: Path, model: Model, limit: int | None = None) -> Samples:
+    """The samples of a .npz: an array (n, …) for every input, by name where there are several, and perhaps `label`."""
+    arrays = load_npz(path)
     labels = next((arrays.pop(name) for name in LABELS if name in arrays), None)
-    if len(arrays) != 1:
+    names = [part.name for part in _inputs(model)]
+    if len(names) == 1 and len(arrays) == 1:
+        names = list(arrays)
+    if sorted(names) != sorted(arrays):
         raise ConfigError(
-            f"{path}: holds the arrays {sorted(arrays) or 'none'}; one of samples is needed, (n, …)"
+            f"{path}: holds the arrays {', '.join(sorted(arrays)) or 'none'}; samples (n, …) of {', '.join(names)} "
+            "are needed"
         )
-    (values,) = arrays.values()
-    if values.ndim < 2 or not len(values) or (labels is not None and labels.shape != values.shape[:1]):
-        raise ConfigError(f"{path}: samples of shape {values.shape} are not (n, …) with as many labels")
-    if values.dtype.kind not in "biuf":
-        raise ConfigError(f"{path}: samples of numpy type {values.dtype} are not numeric")
-    return Samples(values[:limit], None if labels is None else labels[:limit])
+    values = [arrays[name] for name in names]
+    counts = {len(array) if array.ndim > 1 else 0 for array in values}
+    if len(counts) != 1 or counts == {0} or (labels is not None and labels.shape != (*counts,)):
+        shapes = ", ".join(str(array.shape) for array in values)
+        raise ConfigError(f"{path}: samples of shape {shapes} are not (n, …) with as many labels")
+    dtype = model.tape.sources[SourceKind.REQUEST].dtype
+    (count,) = counts
+    rows = [
+        np.concatenate([as_type(array[row], dtype, path) for array in values])
+        for row in range(min(count, limit or count))
+    ]
+    return Samples(rows, None if labels is None else labels[: len(rows)])
+
+
+def random_samples(model: Model, count: int, seed: int = 1) -> Samples:
+    """Requests drawn as the card describes them: pixels, categories, tokens, else a normal distribution."""
+    generator = np.random.default_rng(seed)
+    source = model.tape.sources[SourceKind.REQUEST]
+    parts = _inputs(model)
+    free = max(source.min_elements // len(parts), min(_TOKENS, source.max_elements // len(parts)))
+    return Samples(
+        [
+            np.concatenate([_drawn(part, part.elements or free, generator) for part in parts]).astype(
+                source.dtype.numpy
+            )
+            for _ in range(count)
+        ]
+    )
+
+
+def _drawn(part: InputPart, elements: int, generator: np.random.Generator) -> np.ndarray:
+    match part:
+        case ImagePart():
+            _, height, width, _ = image_layout(part)
+            return pixel_numbers(generator.integers(0, 256, (height, width, 3), np.uint8), part).reshape(-1)
+        case TablePart(columns=columns):
+            return np.array(
+                [
+                    generator.integers(len(c.categories)) if c.categories else generator.normal()
+                    for c in columns
+                ]
+            )
+        case TextPart():
+            return generator.integers(1, _IDS, elements)
+        case FilledPart(value=value):
+            return np.full(elements, value)
+        case _:
+            return generator.normal(size=elements)
 
 
 def compare_with_source(
@@ -59,32 +115,35 @@ def compare_with_source(
 ) -> dict[str, float | int]:
     """Run both on every sample, the source by ONNX Runtime in float32.
 
-    Errors are the largest over all samples, the relative one against the sample's largest magnitude. `top1_agreement`
-    is the share of samples whose largest value stands at the same place.
+    Errors are over all samples and elements, the relative one against the sample's largest magnitude; `cosine` is the
+    least. `top1_agreement` is the share of samples whose largest value stands at the same place.
     """
-    reference = FloatSource(source, output=model.card.answer.get("name"))
-    worst_abs = worst_rel = 0.0
-    agree = right = right_source = 0
-    for index, sample in enumerate(samples.values):
-        request = np.ascontiguousarray(sample, model.tape.sources[SourceKind.REQUEST].dtype.numpy)
+    reference = FloatSource(source, outputs=answer_names(model))
+    worst_abs = worst_rel = total_abs = 0.0
+    cosine, agree, right, right_source = 1.0, 0, 0, 0
+    for index, request in enumerate(samples.requests):
         ours = model.source(SourceKind.OUTPUT, solve(model, executor, request.tobytes()).output).astype(
             np.float64
         )
         theirs = reference.run(request)
         if ours.shape != theirs.shape:
             raise ConfigError(f"the model answers {ours.size} values, {source} {theirs.size}: not its source")
-        worst_abs = max(worst_abs, error := float(np.abs(ours - theirs).max()))
-        worst_rel = max(worst_rel, error / max(float(np.abs(theirs).max()), 1e-30))
+        errors = np.abs(ours - theirs)
+        worst_abs, total_abs = max(worst_abs, float(errors.max())), total_abs + float(errors.mean())
+        worst_rel = max(worst_rel, float(errors.max()) / max(float(np.abs(theirs).max()), 1e-30))
+        cosine = min(cosine, _cosine(ours, theirs))
         agree += int(ours.argmax() == theirs.argmax())
         if samples.labels is not None:
             right += int(ours.argmax() == samples.labels[index])
             right_source += int(theirs.argmax() == samples.labels[index])
         progress()
-    count = len(samples.values)
+    count = len(samples.requests)
     found: dict[str, float | int] = {
         "samples": count,
         "max_abs_error": worst_abs,
+        "mean_abs_error": total_abs / count,
         "max_rel_error": worst_rel,
+        "cosine": cosine,
         "top1_agreement": agree / count,
     }
     if samples.labels is not None:
@@ -92,40 +151,108 @@ def compare_with_source(
     return found
 
 
-class FloatSource:
-    """A float ONNX network with one input and one of its outputs, as ONNX Runtime runs it by default."""
+def time_beside_source(
+    model: Model, executor: Executor, source: Path, request: np.ndarray, rounds: int
+) -> dict[str, float]:
+    """Median milliseconds of one answer and of its source by one thread, alternating; above 1 we are slower."""
+    reference = FloatSource(source, 1, answer_names(model))
+    seconds = medians_s(
+        {
+            "exact": lambda: solve(model, executor, request.tobytes()),
+            "float32": lambda: reference.run(request),
+        },
+        rounds,
+    )
+    return {
+        "exact_ms": 1e3 * seconds["exact"],
+        "float32_ms": 1e3 * seconds["float32"],
+        "time_ratio": seconds["exact"] / seconds["float32"],
+    }
 
-    def __init__(self, source: Path, threads: int = 0, output: str | None = None) -> None:
-        """`output` names what is compared; the first output where the network has none of that name."""
+
+def answer_names(model: Model) -> list[str]:
+    """The outputs of the source that make up the answer, in order."""
+    parts: tuple[AnswerPart, ...] = answer_parts(
+        model.card.answer, model.tape.sources[SourceKind.OUTPUT].max_elements
+    )
+    return [part.name for part in parts if not isinstance(part, TextAnswer)]
+
+
+def _inputs(model: Model) -> list[Any]:
+    parts = input_parts(model.card.input, model.tape.sources[SourceKind.REQUEST].max_elements)
+    return [part for part in parts if not isinstance(part, PromptPart)]
+
+
+def _cosine(a: np.ndarray, b: np.ndarray) -> float:
+    norms = float(np.sqrt((a * a).sum() * (b * b).sum()))
+    return float((a * b).sum()) / norms if norms > 0 else float(np.array_equal(a, b))
+
+
+class FloatSource:
+    """A float ONNX network and those of its outputs that an answer holds, as ONNX Runtime runs it by default."""
+
+    def __init__(
+        self, source: Path, threads: int = 0, outputs: Sequence[str] = (), traces: Path | None = None
+    ) -> None:
+        """`outputs` name what is compared; the first output where the network has none of those names.
+
+        With a folder for `traces`, every kernel's time is recorded.
+        """
         from oracle_node.executors.onnx.runtime import ort
 
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
+        if traces is not None:
+            options.enable_profiling = True
+            options.profile_file_prefix = str(traces / "float32")
         try:
             self._session = ort.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises pybind exceptions without a common base
             raise ConfigError(f"{source}: ONNX Runtime does not load it ({error})") from None
         self._source = source
-        self._input = self._session.get_inputs()[0]
+        self._inputs = self._session.get_inputs()
         names = [node.name for node in self._session.get_outputs()]
-        self._output = output if output in names else names[0]
-        self._shape = [size if isinstance(size, int) else 1 for size in self._input.shape]
+        self._outputs = [name for name in outputs if name in names] or names[:1]
 
     def run(self, flat: np.ndarray) -> np.ndarray:
-        """(n,) → the output, flat, f64; ConfigError where the network takes other inputs."""
-        if flat.size != prod(self._shape):
-            shape = " × ".join(map(str, self._input.shape))
-            raise ConfigError(
-                f"{self._source}: takes inputs of {shape} = {prod(self._shape):,} elements, the samples have "
-                f"{flat.size:,}: not the model's source"
-            )
+        """(n,) → the outputs, flat, one after another, f64; ConfigError where the network takes other inputs."""
         try:
-            (output,) = self._session.run([self._output], {self._input.name: flat.reshape(self._shape)})
+            outputs = self._session.run(self._outputs, dict(self._fed(flat)))
+        except ConfigError:
+            raise
         except Exception as error:  # onnxruntime raises pybind exceptions without a common base
             raise ConfigError(
                 f"{self._source}: ONNX Runtime does not run it on the samples ({error})"
             ) from None
-        if isinstance(output, list):  # ZipMap's: a mapping from class to score, a row
-            output = [list(row.values()) for row in output]
-        return np.asarray(output, np.float64).reshape(-1)
+        return np.concatenate([_flat(output) for output in outputs])
+
+    def end_trace(self) -> Path:
+        """Stop recording; the file that ONNX Runtime wrote."""
+        return Path(self._session.end_profiling())
+
+    def _fed(self, flat: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+        """The inputs by name; lengths that are free share what the others leave."""
+        fixed = [[n if isinstance(n, int) else 1 for n in node.shape] for node in self._inputs]
+        free = [sum(not isinstance(n, int) for n in node.shape[1:]) for node in self._inputs]
+        rest = flat.size - sum(int(np.prod(s)) for s, f in zip(fixed, free, strict=True) if not f)
+        each = rest // max(sum(map(bool, free)), 1)
+        start = 0
+        for node, shape, is_free in zip(self._inputs, fixed, free, strict=True):
+            size = each if is_free else int(np.prod(shape))
+            part, start = flat[start : start + size], start + size
+            if part.size != size or size < 1:
+                break
+            yield node.name, part.reshape([*shape[:1], -1] if is_free else shape)
+        if start != flat.size:
+            shapes = ", ".join("×".join(map(str, node.shape)) for node in self._inputs)
+            raise ConfigError(
+                f"{self._source}: takes inputs of {shapes}, the samples have {flat.size:,} elements: not the "
+                "model's source"
+            )
+
+
+def _flat(output: Any) -> np.ndarray:
+    if isinstance(output, list):  # ZipMap's: a mapping from class to score, a row
+        output = [list(row.values()) for row in output]
+    return np.asarray(output, np.float64).reshape(-1)

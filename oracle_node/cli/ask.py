@@ -24,9 +24,9 @@ from oracle_node.cli.asking import (
 )
 from oracle_node.cli.options import model_directory, parse_hash
 from oracle_node.cli.output import Output, json_option, key_values
-from oracle_node.cli.prompting import prompt_request
 from oracle_node.cli.session import Session, dry_run_option, session_options
 from oracle_node.errors import ProtocolError
+from oracle_node.language.prompts import prompt_request
 from oracle_node.model.directory import load_model
 
 _TOKEN_BYTES = 4

@@ -47,6 +47,14 @@ def commit(mebibytes: int, rounds: int, out: Output) -> None:
 @click.option(
     "--rounds", type=click.IntRange(1), default=50, show_default=True, help="Rounds; the median counts."
 )
+@click.option("--profile", is_flag=True, help="Show where the time goes, layer by layer.")
+@click.option(
+    "--layers",
+    type=click.IntRange(1),
+    default=20,
+    show_default=True,
+    help="Layers that --profile shows, the slowest first.",
+)
 @json_option
 def exact(
     directory: Path | None,
@@ -54,10 +62,14 @@ def exact(
     input_file: Path | None,
     threads: int,
     rounds: int,
+    profile: bool,
+    layers: int,
     out: Output,
 ) -> None:
     """One exact answer, beside ONNX Runtime float32 and dynamic int8 on the same network."""
     from oracle_node.bench.exact import bench_exact
+    from oracle_node.bench.profile import profile_exact
+    from oracle_node.cli.profile import profile_table
     from oracle_node.cli.sources import model_or_digits
     from oracle_node.executors.choice import make_executor
     from oracle_node.shipped import shipped
@@ -67,8 +79,14 @@ def exact(
     loaded = model_or_digits(directory)
     request = read_request(input_file or shipped().sample(7), loaded)
     values = loaded.source(SourceKind.REQUEST, request)
+    source = source or shipped().source
+    if profile:
+        found = profile_exact(loaded, source, values, threads, rounds)
+        found["layers"] = found["layers"][:layers]
+        out.result(found, profile_table(found))
+        return
     engine = make_executor(loaded.tape, threads=threads)
-    out.result(bench_exact(loaded, engine, source or shipped().source, values, threads, rounds))
+    out.result(bench_exact(loaded, engine, source, values, threads, rounds))
 
 
 @bench.command()
@@ -151,8 +169,7 @@ def _dispute_request(
     model: Model, directory: Path | None, input_file: Path | None, text: str | None, max_tokens: int
 ) -> bytes:
     """What is asked in `bench dispute`."""
-    from oracle_node.cli.prompting import prompt_request
-    from oracle_node.language.prompts import is_language
+    from oracle_node.language.prompts import is_language, prompt_request
     from oracle_node.shipped import shipped
 
     if input_file is not None:

@@ -1,14 +1,18 @@
-"""`model compare`: which source a model has, and how the two are compared."""
+"""A model beside its source: which one it has, and how the two are compared."""
 
 from pathlib import Path
-
-import click
+from typing import Any
 
 from oracle_node.cli.output import Output
+from oracle_node.errors import ConfigError
 from oracle_node.executors.base import Executor
 from oracle_node.executors.choice import make_executor
 from oracle_node.language.prompts import is_language
-from oracle_node.model.model import Model
+from oracle_node.model.directory import rewrite_card
+from oracle_node.model.model import Model, RequestRefusedError
+
+RANDOM, MEASURED, TIMED = 10, 4, 5
+"""Random inputs of a comparison, and of an import's; rounds of its timing."""
 
 
 def compare_model(
@@ -24,13 +28,35 @@ def compare_model(
     engine = make_executor(model.tape, executor)
     if is_language(model):
         return _compare_language(model, directory, engine, source, inputs, limit, out)
-    from oracle_node.bench.compare import compare_with_source, read_samples
+    from oracle_node.bench.compare import compare_with_source, random_samples, read_samples
 
-    if inputs is None:
-        raise click.UsageError("--inputs is needed for this model")
-    samples = read_samples(inputs, limit)
-    with out.progress("comparing", len(samples.values)) as advance:
+    samples = random_samples(model, limit or RANDOM) if inputs is None else read_samples(inputs, model, limit)
+    with out.progress("comparing", len(samples.requests)) as advance:
         return compare_with_source(model, engine, source, samples, lambda: advance(1))
+
+
+def measure_import(model: Model, directory: Path, source: Path, out: Output) -> dict[str, Any]:
+    """Agreement on a few random inputs and the time of one by one thread, written into the card.
+
+    Nothing, with a warning, where the source cannot be run; nothing for language models, which `compare` takes longer
+    to judge.
+    """
+    from oracle_node.bench.compare import compare_with_source, random_samples, time_beside_source
+
+    if is_language(model):
+        return {}
+    samples = random_samples(model, MEASURED)
+    engine = make_executor(model.tape, threads=1)
+    try:
+        with out.progress("measuring", MEASURED) as advance:
+            found = compare_with_source(model, engine, source, samples, lambda: advance(1))
+        timed = time_beside_source(model, engine, source, samples.requests[0], TIMED)
+    except (ConfigError, RequestRefusedError) as error:
+        out.warn(f"not measured: {error}")
+        return {}
+    measured = {**found, **timed, "inputs": "random", "threads": 1}
+    rewrite_card(directory, measured=measured)
+    return measured
 
 
 def _compare_language(

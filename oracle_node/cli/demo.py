@@ -10,7 +10,7 @@ import numpy as np
 from oracle_node.chain.embedded import Engine
 from oracle_node.cli.inputs import read_request
 from oracle_node.cli.logs import configure_logs
-from oracle_node.cli.options import engine_option, existing_file, image_max_option
+from oracle_node.cli.options import engine_option, existing_file
 from oracle_node.cli.output import Output, json_option
 
 SAMPLE = 7
@@ -24,20 +24,15 @@ SAMPLE = 7
     "--weights", type=click.Choice(["8", "15"]), default="15", show_default=True, help="Bits of a weight."
 )
 @click.option("--verbose", is_flag=True, help="Show the nodes' logs.")
-@image_max_option
 @engine_option
 @json_option
-def demo(
-    input_file: Path | None, weights: str, verbose: bool, image_max: float | None, engine: Engine, out: Output
-) -> None:
+def demo(input_file: Path | None, weights: str, verbose: bool, engine: Engine, out: Output) -> None:
     """An embedded chain, an honest answer delivered, a lie refuted."""
     configure_logs("info" if verbose else "error")
-    asyncio.run(_demo(input_file, weights, image_max, engine, out))
+    asyncio.run(_demo(input_file, weights, engine, out))
 
 
-async def _demo(
-    input_file: Path | None, weights: str, image_max: float | None, engine: Engine, out: Output
-) -> None:
+async def _demo(input_file: Path | None, weights: str, engine: Engine, out: Output) -> None:
     from oracle_node.cli.disputes import descent_of, gas_table, name_tensor
     from oracle_node.cli.picture import grey_image
     from oracle_node.cli.sources import DIGITS_IMAGE_MAX, import_digits
@@ -49,7 +44,7 @@ async def _demo(
 
     start = perf_counter()
     shelved = shelve(import_digits(8 if weights == "8" else 15), threads=1)
-    request = read_request(input_file or shipped("digits").sample(SAMPLE), shelved.model, image_max)
+    request = read_request(input_file or shipped("digits").sample(SAMPLE), shelved.model)
     out.say(grey_image(np.frombuffer(request, "<f4").reshape(8, 8), DIGITS_IMAGE_MAX))
     out.say(
         f"a network of {len(shelved.model.tape.instructions)} instructions, model 0x{shelved.model.model_id.hex()}"

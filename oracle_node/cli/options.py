@@ -59,13 +59,6 @@ executor_option = click.option(
     show_default=True,
     help="onnx: fast; reference: numpy, the specification. Both give the same bits.",
 )
-image_max_option = click.option(
-    "--image-max",
-    type=float,
-    default=None,
-    help="Value of a white pixel of an image input [default: what the model says, or 255].",
-)
-
 engine_option = click.option(
     "--engine",
     type=click.Choice(["auto", "anvil", "pyevm"]),

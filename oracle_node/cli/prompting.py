@@ -1,4 +1,4 @@
-"""Prompts on the command line: text into a language model's request, and who drafts its answer."""
+"""Language models on the command line: who drafts their answers, and wrong ones."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,21 +11,8 @@ from oracle_node.executors.base import Executor
 from oracle_node.language.drafts import LOOKUP_TOKENS, LlamaWriter, LookupWriter, ProposedText
 from oracle_node.language.lies import lies
 from oracle_node.language.prompts import is_language, load_language
-from oracle_node.model.directory import TOKENIZER
 from oracle_node.model.model import Model
 from oracle_node.model.solver import Claim, solve
-
-
-def prompt_request(
-    model: Model, directory: Path, text: str, *, chat: bool = False, max_tokens: int | None = None
-) -> bytes:
-    """The request of a text, tokenised by the model's own tokenizer; an empty text is the start token alone."""
-    from oracle_node.language.tokenizer import Tokenizer
-
-    language = load_language(model, directory)
-    with Tokenizer.open(directory / TOKENIZER) as tokenizer:
-        tokens = tokenizer.chat(text) if chat else tokenizer.encode(text)
-    return language.request(tokens or language.start(), max_tokens).tobytes()
 
 
 @contextmanager

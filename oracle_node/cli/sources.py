@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from oracle_node.codec.defaults import describe_answer, describe_input
+from oracle_node.codec.text import install_tokenizer
 from oracle_node.errors import ConfigError
-from oracle_node.importers.imported import ImportedModel, Progress, TensorInfo
+from oracle_node.importers.imported import ImportedModel, Progress
 from oracle_node.model.directory import TOKENIZER, ModelWriter, load_model
 from oracle_node.model.model import Card, Model
 from oracle_node.shipped import shipped
@@ -22,6 +24,7 @@ class ImportOptions:
     input_range: tuple[float, float] | None = None
     outputs: tuple[str, ...] | None = None
     image_max: float | None = None
+    tokenizer: Path | None = None
     context: int | None = None
     answer: int | None = None
 
@@ -40,6 +43,8 @@ def import_into(
             from oracle_node.language.tokenizer import write_vocabulary
 
             write_vocabulary(source, directory / TOKENIZER)
+        elif options.tokenizer is not None:
+            install_tokenizer(options.tokenizer, directory)
         writer.finish(model)
     return model
 
@@ -76,7 +81,7 @@ def _import_onnx(
         keep=keep,
         progress=progress,
     )
-    return Model.of(imported.tape, _card(source, imported, options.image_max))
+    return Model.of(imported.tape, _card(source, imported, options))
 
 
 def _import_gguf(
@@ -86,7 +91,11 @@ def _import_gguf(
     from oracle_node.language.prompts import card_input
 
     _require_unset(
-        source, input_range=options.input_range, outputs=options.outputs, image_max=options.image_max
+        source,
+        input_range=options.input_range,
+        outputs=options.outputs,
+        image_max=options.image_max,
+        tokenizer=options.tokenizer,
     )
     if options.weights == 21:
         raise ConfigError(f"{source}: --weights 21 is for .onnx files, language models take 8 or 15")
@@ -118,27 +127,15 @@ def _require_unset(source: Path, **options: object) -> None:
         raise ConfigError(f"--{name.replace('_', '-')} is not for {source.suffix} files")
 
 
-def _card(source: Path, imported: ImportedModel, image_max: float | None) -> Card:
-    options = ", ".join(f"{key} {value}" for key, value in imported.options.items() if value is not None)
-    shown = _describe(imported.input)
-    if image_max is not None:
-        shown["image_max"] = image_max
-    answer = _describe(imported.answer)
-    if imported.labels:
-        answer["labels"] = list(imported.labels)
+def _card(source: Path, imported: ImportedModel, options: ImportOptions) -> Card:
+    said = ", ".join(f"{key} {value}" for key, value in imported.options.items() if value is not None)
     return Card(
         name=source.stem,
-        description=". ".join([f"imported from {source.name} with {options}", *imported.notes]),
+        description=". ".join([f"imported from {source.name} with {said}", *imported.notes]),
         origin=f"sha256:{imported.source_sha256}",
-        input=shown,
-        answer=answer,
+        input=describe_input(imported.inputs, options.image_max, has_tokenizer=options.tokenizer is not None),
+        answer=describe_answer(imported.answers, imported.labels),
     )
-
-
-def _describe(tensor: TensorInfo) -> dict[str, Any]:
-    shape = list(tensor.shape)
-    image = len(shape) == 4 and shape[0] == 1 and (shape[1] in (1, 3) or shape[3] in (1, 3))
-    return {"kind": "image" if image else "tensor", "name": tensor.name, "shape": shape}
 
 
 def import_digits(weights: Literal[8, 15] = 15) -> Model:

@@ -111,3 +111,15 @@ def load_language(model: Model, directory: Path) -> Language:
     if limits.sources(vocabulary) != model.tape.sources:
         raise ModelError(f"{directory / TOKENIZER}: this is not the vocabulary of {model.card.name}")
     return Language(vocabulary, limits)
+
+
+def prompt_request(
+    model: Model, directory: Path, text: str, *, chat: bool = False, max_tokens: int | None = None
+) -> bytes:
+    """The request of a text, tokenised by the model's own tokenizer; an empty text is the start token alone."""
+    from oracle_node.language.tokenizer import Tokenizer
+
+    language = load_language(model, directory)
+    with Tokenizer.open(directory / TOKENIZER) as tokenizer:
+        tokens = tokenizer.chat(text) if chat else tokenizer.encode(text)
+    return language.request(tokens or language.start(), max_tokens).tobytes()

@@ -1,6 +1,6 @@
 """Model directories: `model.json`, `tape.bin` (u16 length ‖ instruction, each) and `weights.bin` (memory-mapped)."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from math import prod
 from pathlib import Path
@@ -8,20 +8,22 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from oracle_node.commitments.model import commit, roots_of
 from oracle_node.commitments.tensor import tensor_bytes
 from oracle_node.errors import ModelError
 from oracle_node.files import read_regular
-from oracle_node.model.manifest import Manifest, WeightEntry, manifest_of, parse_manifest
+from oracle_node.model.manifest import CardEntry, Manifest, WeightEntry, manifest_of, parse_manifest
 from oracle_node.model.model import Card, Model
 from oracle_node.tape.encoding import EncodingError, decode, encode
 from oracle_node.tape.instruction import Instruction, Tape
 from oracle_node.tape.types import Array, DType
 
 MANIFEST, TAPE, WEIGHTS = "model.json", "tape.bin", "weights.bin"
-TOKENIZER = "tokenizer.gguf"
-"""The vocabulary of a language model, for clients; no part of the model's id."""
+TOKENIZER, TEXT_TOKENIZER = "tokenizer.gguf", "tokenizer.json"
+"""The vocabulary of a language model, and of an encoder: for clients; no part of the model's id."""
+_FILES = (MANIFEST, TAPE, WEIGHTS, TOKENIZER, TEXT_TOKENIZER)
 _ALIGNMENT = 64
 _MAPPED_BYTES = 1 << 20
 _MAX_BYTES = 1 << 26
@@ -38,7 +40,7 @@ class ModelWriter:
     def __init__(self, directory: Path, replace: bool = False) -> None:
         """ModelError where the directory holds anything but a model, or one that is not to be replaced."""
         directory.mkdir(parents=True, exist_ok=True)
-        foreign = {path.name for path in directory.iterdir()} - {MANIFEST, TAPE, WEIGHTS, TOKENIZER}
+        foreign = {path.name for path in directory.iterdir()} - {*_FILES}
         if foreign:
             raise ModelError(
                 f"{directory} is not empty ({min(foreign)}): choose another directory for the model"
@@ -48,7 +50,7 @@ class ModelWriter:
                 f"{directory} holds a model already: choose another directory, or --force to replace it"
             )
         self.directory = directory
-        for name in (MANIFEST, TOKENIZER):
+        for name in (MANIFEST, TOKENIZER, TEXT_TOKENIZER):
             (directory / name).unlink(missing_ok=True)
         # a new file: what an earlier model of this directory has mapped stays as it was
         (directory / WEIGHTS).unlink(missing_ok=True)
@@ -64,7 +66,7 @@ class ModelWriter:
     ) -> None:
         self._file.close()
         if error is not None:
-            for name in (MANIFEST, TAPE, WEIGHTS, TOKENIZER):
+            for name in _FILES:
                 (self.directory / name).unlink(missing_ok=True)
 
     def __call__(self, array: Array) -> Array:
@@ -109,15 +111,20 @@ def save_model(model: Model, directory: Path, replace: bool = False) -> None:
         writer.finish(model)
 
 
-def record_in_card(directory: Path, facts: Mapping[str, Any]) -> None:
-    """Add facts to what a model's card says of its answers; the model stays the same."""
+def rewrite_card(directory: Path, **changed: Any) -> Card:
+    """Change fields of a model's card, as JSON values; the model, and its id, stay the same."""
     path = directory / MANIFEST
     manifest = parse_manifest(_read(path).decode("utf-8", "replace"), str(path))
-    card = manifest.card.model_copy(update={"answer": {**manifest.card.answer, **facts}})
-    text = manifest.model_copy(update={"card": card}).model_dump_json(indent=1)
+    try:
+        entry = CardEntry.model_validate({**manifest.card.model_dump(), **changed})
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        raise ModelError(f"the card: {'.'.join(map(str, fault['loc']))}: {fault['msg']}") from None
+    text = manifest.model_copy(update={"card": entry}).model_dump_json(indent=1)
     new = path.with_suffix(".new")
     new.write_text(text + "\n", encoding="utf-8")
     new.replace(path)
+    return Card(**entry.model_dump())
 
 
 def load_model(directory: Path, verify_weights: bool = True) -> Model:

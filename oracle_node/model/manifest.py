@@ -30,6 +30,7 @@ class CardEntry(_Strict):
     origin: str
     input: dict[str, Any]
     answer: dict[str, Any]
+    measured: dict[str, Any] = {}
 
 
 class SourceEntry(_Strict):
@@ -134,7 +135,8 @@ def manifest_of(model: Model, offsets: list[int]) -> Manifest:
 def card_entry(card: Card) -> dict[str, Any]:
     """The card as JSON values."""
     texts = {key: getattr(card, key) for key in ("name", "description", "license", "origin")}
-    return {**texts, "input": dict(card.input), "answer": dict(card.answer)}
+    objects = {key: dict(getattr(card, key)) for key in ("input", "answer", "measured")}
+    return {**texts, **objects}
 
 
 def parse_manifest(text: str, where: str) -> Manifest:

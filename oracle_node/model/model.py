@@ -25,8 +25,8 @@ class RequestRefusedError(ModelError):
 class Card:
     """What people and tools should know of a model; no part of its id.
 
-    `input` and `answer` are JSON objects; their key `kind` ("tensor", "image", "text", "tokens", …) says how to present
-    the bytes, the other keys depend on it (`shape`, `labels`, `scale`, …).
+    `input` and `answer` are JSON objects that say what the bytes mean (`codec.description`); `measured` is what an
+    import or a comparison found out about the model beside its source.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Card:
     origin: str = ""
     input: Mapping[str, Any] = field(default_factory=dict)
     answer: Mapping[str, Any] = field(default_factory=dict)
+    measured: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,7 @@ class Model:
             "trace_seconds": commitment.trace_seconds,
             "inputs": {**_limits(tape.sources[SourceKind.REQUEST]), **self.card.input},
             "answer": {**_limits(tape.sources[SourceKind.OUTPUT]), **self.card.answer},
+            "measured": dict(self.card.measured),
             "witness": None if tape.witness is None else _limits(tape.sources[SourceKind.WITNESS]),
         }
 
@@ -123,4 +125,5 @@ def _limits(source: Source) -> dict[str, Any]:
         "dtype": source.dtype.name.lower(),
         "min_elements": source.min_elements,
         "max_elements": source.max_elements,
+        "max_bytes": source.max_elements * source.dtype.width,
     }

@@ -41,7 +41,18 @@ def tape_page(model: Model) -> str:
     title = escape(model.card.name or "model")
     codes = sorted({i.opcode.name for i in model.tape.instructions})
     options = "".join(f"<option>{code}</option>" for code in codes)
-    heads = ["#", "name", "opcode", "dtype", "shape", "elements", "reads", "used by", "step bytes", "step gas"]
+    heads = [
+        "#",
+        "name",
+        "opcode",
+        "dtype",
+        "shape",
+        "elements",
+        "reads",
+        "used by",
+        "step bytes",
+        "step gas",
+    ]
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}"><style>{_STYLE}</style>'

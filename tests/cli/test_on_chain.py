@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from oracle_node.chain.keystore import import_key
 from oracle_node.chain.types import ClaimId
 from oracle_node.cli.sources import import_digits
+from oracle_node.commitments.tensor import tensor_root
 from oracle_node.demo.refutation import invent_lie, keep_lying
 from oracle_node.demo.stage import ROLES, Stage, open_stage
 from oracle_node.executors.choice import make_executor
@@ -102,8 +104,10 @@ def test_request__an_image_file__is_asked_with_the_quoted_fee(oracle: Cli, scene
     asked = oracle("request", *arguments, *scene.chain, *scene.key("user")).json
     assert asked["request_id"] == planned["request_id"]
     assert asked["cost_wei"] == scene.stage.policy.min_fee
+    assert bytes.fromhex(planned["input"][2:]) == np.load(SAMPLE).astype("<f4").tobytes()
     view = scene.background.run(scene.stage.client.request(bytes.fromhex(asked["request_id"][2:])))  # type: ignore[arg-type]
     assert view.input_elements == 64
+    assert view.input_root == tensor_root(bytes.fromhex(planned["input"][2:]))
 
 
 def test_request__unknown_listing__is_a_named_refusal(oracle: Cli, scene: Scene) -> None:

@@ -1,6 +1,7 @@
 """A language model as it lies on disk: imported by the command line, answered from without llama.cpp or gguf."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from oracle_node.errors import ConfigError, ModelError
 from oracle_node.executors.onnx import OnnxExecutor
 from oracle_node.language.drafts import LookupWriter, ProposedText
 from oracle_node.language.prompts import load_language
-from oracle_node.model.directory import TOKENIZER, load_model, record_in_card
+from oracle_node.model.directory import TOKENIZER, load_model, rewrite_card
 from oracle_node.model.solver import solve
 from tests.language.stories import FILES, START
 
@@ -50,9 +51,9 @@ def test_import__of_a_language_model__writes_what_its_limits_say(directory: Path
 
 def test_record__of_an_agreement__changes_the_card_and_not_the_id(directory: Path) -> None:
     before = load_model(directory)
-    record_in_card(directory, {"agreement": {"top1_agreement": 1.0}})
+    rewrite_card(directory, measured={"top1_agreement": 1.0})
     after = load_model(directory)
-    assert after.card.answer == {"kind": "text", "agreement": {"top1_agreement": 1.0}}
+    assert after.card == replace(before.card, measured={"top1_agreement": 1.0})
     assert after.model_id == before.model_id
 
 

@@ -39,7 +39,7 @@ def _third_party(folder: Path) -> dict[str, set[str]]:
 
 def test_dependencies__everything_imported__is_declared() -> None:
     declared = _names(PROJECT["dependencies"]) | _names(
-        [r for e in ("llm", "ray", "dev") for r in PROJECT["optional-dependencies"][e]]
+        [r for e in ("llm", "text", "ray", "dev") for r in PROJECT["optional-dependencies"][e]]
     )
     distributions = packages_distributions()
     undeclared = {
