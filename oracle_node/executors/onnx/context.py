@@ -1,7 +1,7 @@
 """What the lowering of one instruction needs: the graph, the tensors so far, and operands as concrete views."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from oracle_node.executors.onnx.graph import Elem, Graph, Value
@@ -23,8 +23,9 @@ class Context:
     tensors: Tensors
 
     def read(self, reading: Reading, elem: Elem) -> Value:
-        if reading.repeat > 1:
-            return self.tensors.repeated(reading.ref, reading.view, reading.repeat, elem)
+        if reading.block is not None:
+            row = View(reading.view.offset, reading.view.shape[-1:], reading.view.strides[-1:])
+            return self.tensors.repeated(reading.ref, row, reading.block, elem)
         value = self.tensors.read(reading.ref, reading.view, elem)
         return value if reading.rows is None else self.graph.reshape(value, reading.rows)
 
@@ -65,31 +66,35 @@ class Result:
 
 def widened(
     context: Context, shape: Sequence[int], readings: Sequence[Reading]
-) -> tuple[tuple[int, int], list[Reading]] | None:
+) -> tuple[tuple[int, ...], list[Reading]] | None:
     """An elementwise instruction over longer rows, where its own are short and some operands are one row only.
 
     ONNX Runtime broadcasts a row at a time, so rows of 16 cost three times what rows of 1,000 do. None where that gains
     nothing.
     """
-    count, width = prod(shape), shape[-1] if shape else 1
+    width = shape[-1] if shape else 1
     single = [r for r in readings if width > 1 and r.view.strides[-1] and not any(r.view.strides[:-1])]
     others = [r for r in readings if r not in single and any(r.view.strides)]
     if not single or 2 * width > _WIDE or not all(r.view.core == tuple(shape) for r in others):
         return None
-    rows = count // width
+    if not all(r.view.is_identity_of(context.tensor(r).count) for r in others):
+        for kept in range(1, len(shape) - 1):
+            if 3 * prod(shape[kept:]) >= _WIDE and prod(shape[kept:]) <= 3 * _WIDE:
+                block = tuple(shape[kept:])
+                return tuple(shape), [replace(r, block=block) if r in single else r for r in readings]
+    rows = prod(shape) // width
     repeat = next(n for n in range(min(rows, _WIDE // width), 0, -1) if rows % n == 0)
-    if repeat == 1:
-        return None
     wide = (rows // repeat, repeat * width)
-    found = []
-    for reading in readings:
-        view = reading.view
-        if reading in single:
-            found.append(Reading(reading.ref, View(view.offset, (width,), view.strides[-1:]), repeat))
-        elif view.is_identity_of(context.tensor(reading).count):
-            found.append(Reading(reading.ref, View(0, wide, contiguous(wide))))
-        elif reading in others:
-            found.append(Reading(reading.ref, view, rows=wide))
-        else:
-            found.append(Reading(reading.ref, View(view.offset, (1, 1), (0, 0))))
-    return wide, found
+    return None if repeat == 1 else (wide, [_reshaped(context, r, r in single, wide) for r in readings])
+
+
+def _reshaped(context: Context, reading: Reading, is_row: bool, wide: tuple[int, int]) -> Reading:
+    """The reading for rows of another length; a row is repeated, a single value stays one."""
+    view = reading.view
+    if is_row:
+        return Reading(reading.ref, view, block=(1, wide[1]))
+    if view.is_identity_of(context.tensor(reading).count):
+        return Reading(reading.ref, View(0, wide, contiguous(wide)))
+    if any(view.strides):
+        return Reading(reading.ref, view, rows=wide)
+    return Reading(reading.ref, View(view.offset, (1, 1), (0, 0)))

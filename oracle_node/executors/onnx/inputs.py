@@ -25,6 +25,7 @@ def _sanitised(raw: np.ndarray, clamp: Clamp) -> np.ndarray:
             for v in (clamp.lo, clamp.hi)
         )
         return np.asarray(np.clip(raw, raw.dtype.type(low), raw.dtype.type(high)))
-    finite = np.where(np.isnan(raw), np.float32(0), raw)
-    clamped = np.clip(finite, np.float32(clamp.lo), np.float32(clamp.hi))
-    return np.asarray(np.where(clamped == 0, np.float32(0), clamped))
+    zero, bounds = np.float32(0), (np.float32(clamp.lo), np.float32(clamp.hi))
+    if not raw.size or not (bounds[0] <= raw.min() and raw.max() <= bounds[1]):  # so too where there is a NaN
+        raw = np.clip(np.where(np.isnan(raw), zero, raw), *bounds)
+    return np.asarray(raw + zero)

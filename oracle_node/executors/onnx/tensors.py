@@ -33,13 +33,13 @@ def carriers(magnitude: int | float) -> list[Elem]:
 class Reading:
     """A tensor read through a view over the output axes, then the reduce axes.
 
-    With `repeat`, the view is of one axis, and the value that many copies of it, one after another, as one row. With
-    `rows`, the value comes in that shape, whatever the view's axes.
+    With a `block`, only the view's last axis matters, and the value is that row, again and again, in the block's shape.
+    With `rows`, the value comes in that shape, whatever the view's axes.
     """
 
     ref: int
     view: View
-    repeat: int = 1
+    block: tuple[int, ...] | None = None
     rows: tuple[int, int] | None = None
 
 
@@ -124,15 +124,18 @@ class Tensors:
             self._derived[ref, key] = make()
         return self._derived[ref, key]
 
-    def repeated(self, ref: int, view: View, repeat: int, elem: Elem) -> Value:
-        """A view of one axis, `repeat` times, as one row."""
+    def repeated(self, ref: int, row: View, block: tuple[int, ...], elem: Elem) -> Value:
+        """A view of one axis, as often as it fits into a block of that shape."""
+        width = prod(row.core)
+        repeat = prod(block) // width
         if self[ref].array is not None:
-            array, width = self.array(ref, view, elem), prod(view.core) * repeat
+            array = self.array(ref, row, elem)
             return self.constant(
-                array.derived(("repeat", repeat), lambda row: np.tile(row, repeat), (1, width), elem.numpy)
+                array.derived(
+                    ("repeat", block), lambda data: np.tile(data, repeat).reshape(block), block, elem.numpy
+                )
             )
-        value = self.read(ref, view, elem)
-        return self.graph.reshape(self.graph.expand(value, (repeat, value.count)), (1, repeat * value.count))
+        return self.graph.reshape(self.graph.expand(self.read(ref, row, elem), (repeat, width)), block)
 
     def read(self, ref: int, view: View, elem: Elem) -> Value:
         """The view of a tensor, broadcast axes of size 1; cast before or after, whichever moves fewer bytes."""
