@@ -16,7 +16,7 @@ CPU_S = 2
 """Processor time a command may take."""
 _PRELOAD = [
     "oracle_node.cli.app",
-    "oracle_node.cli.model_import",
+    "oracle_node.cli.model",
     "oracle_node.cli.sources",
     "oracle_node.importers.onnx",
     "oracle_node.importers.gguf",
