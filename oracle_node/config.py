@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
@@ -77,10 +77,30 @@ class MoneyConfig(_Section):
 
 
 class InferenceConfig(_Section):
-    """How models run."""
+    """How models run: in workers beside the node, which it survives."""
 
+    executor: Literal["process", "ray", "thread"] = Field(
+        default="process",
+        description="processes of this machine, actors of a Ray cluster, or a thread of the node itself",
+    )
     threads: int = Field(default=0, ge=0, description="threads of one run; 0 for all cores")
-    parallel: int = Field(default=1, gt=0, description="runs at a time")
+    parallel: int = Field(
+        default=1,
+        gt=0,
+        description="workers, each with its models; one more is started when a dispute needs it",
+    )
+    timeout_s: Seconds = Field(default=1800.0, description="a worker that takes longer for one task is ended")
+    memory_mb: int = Field(
+        default=0,
+        ge=0,
+        description="most private memory of a worker, mapped weights not counted; 0 for no limit",
+    )
+    retries: int = Field(
+        default=1, ge=0, description="further attempts, in a fresh worker, at a task that lost its worker"
+    )
+    ray_address: str = Field(
+        default="", description="of a running Ray cluster; empty starts one on this machine"
+    )
 
 
 class LlamaConfig(_Section):

@@ -1,6 +1,7 @@
 """`oracle-node run`: the node as a service."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from oracle_node.config import Config, load_config
 from oracle_node.node.node import Ready, run_node, stop_on_signals
 from oracle_node.node.services import roles_of
 from oracle_node.node.shelf import Shelf
+from oracle_node.workers.process import Setup
 
 
 @click.command()
@@ -37,7 +39,8 @@ def run(config_file: Path, log_level: str, dry_run: bool, out: Output) -> None:
     """
     config = load_config(config_file)
     configure_logs(log_level, as_json=out.as_json)
-    asyncio.run(_check(config, out) if dry_run else _run(config, out))
+    set_up_worker = partial(configure_logs, log_level, as_json=out.as_json)
+    asyncio.run(_check(config, out) if dry_run else _run(config, set_up_worker, out))
 
 
 def _password(config: Config) -> str:
@@ -46,7 +49,7 @@ def _password(config: Config) -> str:
     return ask_password(str(config.key.keystore), "set password_file under [key] in the configuration")
 
 
-async def _run(config: Config, out: Output) -> None:
+async def _run(config: Config, set_up_worker: Setup, out: Output) -> None:
     account = load_key(config.key.keystore, _password(config))
     stop = asyncio.Event()
     stop_on_signals(stop)
@@ -54,7 +57,7 @@ async def _run(config: Config, out: Output) -> None:
     def ready(node: Ready) -> None:
         out.result({"address": node.address, "models": list(node.models), "api": node.api_url})
 
-    await run_node(config, account, stop, on_ready=ready)
+    await run_node(config, account, stop, worker_setup=set_up_worker, on_ready=ready)
 
 
 async def _check(config: Config, out: Output) -> None:

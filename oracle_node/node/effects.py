@@ -2,7 +2,6 @@
 
 import asyncio
 import secrets
-from collections import OrderedDict
 
 import structlog
 
@@ -11,12 +10,9 @@ from oracle_node.chain.client import OracleClient
 from oracle_node.chain.journal import Call
 from oracle_node.chain.transactions import Receipt, Sender
 from oracle_node.chain.types import ClaimId, RequestId
-from oracle_node.game.judge import judge
-from oracle_node.game.knowledge import Knowledge
 from oracle_node.game.moves import Due
-from oracle_node.game.strategy import Player, challenger_moves, defender_moves
+from oracle_node.game.strategy import Player
 from oracle_node.model.model import RequestRefusedError
-from oracle_node.model.solver import solve
 from oracle_node.node.duties import (
     Challenge,
     Claim,
@@ -35,13 +31,12 @@ from oracle_node.node.duties import (
     Withdraw,
 )
 from oracle_node.node.inference import Inference
-from oracle_node.node.shelf import Shelf
 from oracle_node.node.snapshot import ClaimFacts, Memory, Snapshot
-from oracle_node.players.actors import knowledge_of
 from oracle_node.players.submission import call_of
 from oracle_node.store.store import Store, StoredAnswer
+from oracle_node.workers import tasks
+from oracle_node.workers.bench import Content
 
-_KNOWLEDGE_KEPT = 4
 _CLAIM_NONCE = 0
 log = structlog.get_logger()
 
@@ -49,13 +44,10 @@ log = structlog.get_logger()
 class Effects:
     """The hands of one node. `perform` returns the highest block that its transactions were mined in, or 0."""
 
-    def __init__(
-        self, client: OracleClient, sender: Sender, store: Store, shelf: Shelf, inference: Inference
-    ) -> None:
+    def __init__(self, client: OracleClient, sender: Sender, store: Store, inference: Inference) -> None:
         self._client, self._sender, self._store = client, sender, store
-        self._shelf, self._inference = shelf, inference
+        self._inference = inference
         self._player = Player(sender.address)
-        self._knowledge: OrderedDict[ClaimId, Knowledge] = OrderedDict()
         self._refused: set[RequestId] = set()
         self._verdicts: dict[ClaimId, bool] = {}
         self._abandoned: set[ClaimId] = set()
@@ -144,21 +136,16 @@ class Effects:
 
     async def _solve(self, request_id: RequestId, snapshot: Snapshot) -> None:
         request = snapshot.requests[request_id]
-        shelved = self._shelf[request.listing.model_id]
+        model_id = request.listing.model_id
         try:
-            answer = await self._inference.run(
-                shelved.model.model_id,
-                lambda: solve(shelved.model, shelved.executor, request.input, shelved.draft),
-            )
+            answer = await self._inference.run(tasks.Solve(model_id, request.input))
         except RequestRefusedError as error:
             self._refused.add(request_id)
             log.warning("request_refused", request_id="0x" + request_id.hex(), reason=str(error))
             return
         salt = secrets.token_bytes(32)
         # SAFETY: before any commitment is sent, for without the salt a committed bond is lost
-        self._store.keep_answer(
-            StoredAnswer(request_id, shelved.model.model_id, answer.output, answer.witness, salt)
-        )
+        self._store.keep_answer(StoredAnswer(request_id, model_id, answer.output, answer.witness, salt))
         log.info(
             "request_solved",
             request_id="0x" + request_id.hex(),
@@ -167,10 +154,8 @@ class Effects:
         )
 
     async def _judge(self, claim: ClaimFacts, snapshot: Snapshot) -> None:
-        model_id = snapshot.requests[claim.view.request_id].listing.model_id
         try:
-            knowledge = self._know(claim, snapshot)
-            verdict = await self._inference.run(model_id, lambda: judge(knowledge))
+            verdict = await self._inference.run(tasks.Judge(_content(claim, snapshot)))
         except RequestRefusedError as error:
             # the contract admits no lengths outside the model's limits, so this claim is none that we understand
             log.warning("claim_not_understood", claim_id="0x" + claim.claim_id.hex(), reason=str(error))
@@ -184,26 +169,13 @@ class Effects:
             reason=verdict.reason,
         )
 
-    def _know(self, claim: ClaimFacts, snapshot: Snapshot) -> Knowledge:
-        """Our own view of a claim's content; the few latest are kept."""
-        if claim.claim_id not in self._knowledge:
-            request = snapshot.requests[claim.view.request_id]
-            shelved = self._shelf[request.listing.model_id]
-            self._knowledge[claim.claim_id] = knowledge_of(
-                shelved.model, shelved.executor, request.input, claim.output, claim.witness
-            )
-        self._knowledge.move_to_end(claim.claim_id)
-        while len(self._knowledge) > _KNOWLEDGE_KEPT:
-            self._knowledge.popitem(last=False)
-        return self._knowledge[claim.claim_id]
-
     async def _play(self, side: Defend | Challenge, claim: ClaimFacts, snapshot: Snapshot) -> int:
         request = snapshot.requests[claim.view.request_id]
-        knowledge = self._know(claim, snapshot)
-        decide = defender_moves if isinstance(side, Defend) else challenger_moves
+        role = tasks.Side.DEFENDER if isinstance(side, Defend) else tasks.Side.CHALLENGER
         due: list[Due] = await self._inference.run(
-            request.listing.model_id,
-            lambda: decide(claim.state, claim.challenges, knowledge, self._player, snapshot.now),
+            tasks.Decide(
+                role, _content(claim, snapshot), claim.state, claim.challenges, self._player, snapshot.now
+            )
         )
         bond = request.listing.policy.challenge_bond
         calls = [call_of(self._client.calls, d.move, bond) for d in sorted(due, key=_limit)]
@@ -212,6 +184,11 @@ class Effects:
             if isinstance(result, BaseException):
                 raise result
         return max((r.block_number for r in results if not isinstance(r, BaseException)), default=0)
+
+
+def _content(claim: ClaimFacts, snapshot: Snapshot) -> Content:
+    request = snapshot.requests[claim.view.request_id]
+    return Content(request.listing.model_id, request.input, claim.output, claim.witness)
 
 
 def _limit(due: Due) -> int:

@@ -19,13 +19,14 @@ from oracle_node.config import Config
 from oracle_node.errors import OracleError, TransientError
 from oracle_node.node.board import Board
 from oracle_node.node.effects import Effects
-from oracle_node.node.inference import Inference
+from oracle_node.node.inference import inference_of
 from oracle_node.node.ledger import Ledger
 from oracle_node.node.metrics import Metrics
 from oracle_node.node.pulse import Pulse
 from oracle_node.node.services import RoleLoop, follow, roles_of
 from oracle_node.node.shelf import Shelf
 from oracle_node.store.store import Store
+from oracle_node.workers.process import Setup
 
 log = structlog.get_logger()
 
@@ -46,17 +47,18 @@ async def run_node(
     stop: asyncio.Event,
     *,
     shelf: Shelf | None = None,
+    worker_setup: Setup | None = None,
     on_ready: Callable[[Ready], None] | None = None,
 ) -> None:
     """Run until `stop` is set. ConfigError and ModelError before it starts; DeterminismError ends it.
 
-    `shelf` gives models that are verified already, instead of those of `config.models`.
+    `shelf` gives models that are verified already, instead of those of `config.models`; `worker_setup` prepares the
+    processes that models run in.
     """
     roles = roles_of(config.roles)
-    if shelf is None:
-        shelf = await asyncio.to_thread(Shelf.load, config.models, config.inference.threads, config.llama)
-    models = tuple(model.model_id for model in shelf)
     async with AsyncExitStack() as stack:
+        inference = await stack.enter_async_context(inference_of(config, shelf, worker_setup))
+        models = await inference.start()
         store = Store(config.store)
         stack.callback(store.close)
         web3 = await stack.enter_async_context(connect(config.chain.rpc.get_secret_value()))
@@ -73,8 +75,7 @@ async def run_node(
         )
         me = Address(sender.address)
         ledger = Ledger(client, store, follower, me, frozenset(models))
-        inference = stack.enter_context(Inference(config.inference.parallel))
-        effects = Effects(client, sender, store, shelf, inference)
+        effects = Effects(client, sender, store, inference)
         board, pulse, metrics, nudge = Board(), Pulse(), Metrics(), asyncio.Event()
         facts = Facts(me, client.oracle, client.chain_id, models, tuple(role.name for role in roles))
         api_url = None
