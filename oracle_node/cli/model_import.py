@@ -24,10 +24,10 @@ _REPORTED = (
 )
 @click.option(
     "--weights",
-    type=click.Choice(["8", "15"]),
+    type=click.Choice(["8", "15", "21"]),
     default="15",
     show_default=True,
-    help="Bits of a weight: 15 is near lossless, 8 is faster.",
+    help="Bits of a weight: 15 is near lossless, 8 is smaller; 21 (ONNX only) is as near to the network as float32.",
 )
 @click.option(
     "--input-range", type=(float, float), help="What inputs are clamped to [default: ±2^20 for floats]."
@@ -76,10 +76,10 @@ def import_model(
 ) -> None:
     """Lower an ONNX network or a GGUF language model to a tape and prove it total."""
     from oracle_node.cli.comparing import measure_import
-    from oracle_node.cli.sources import ImportOptions, import_into
+    from oracle_node.cli.sources import WEIGHT_BITS, ImportOptions, import_into
 
     options = ImportOptions(
-        8 if weights == "8" else 15, input_range, outputs or None, image_max, tokenizer, context, answer
+        WEIGHT_BITS[weights], input_range, outputs or None, image_max, tokenizer, context, answer
     )
     with out.progress(f"importing {source.name}", None) as advance:
         imported = import_into(directory, source, options, lambda done, total: advance(1), force)

@@ -14,6 +14,8 @@ from oracle_node.shipped import shipped
 
 DIGITS_IMAGE_MAX = 16.0
 """White, in the shipped classifier's input."""
+WEIGHT_BITS: dict[str, Literal[8, 15, 21]] = {"8": 8, "15": 15, "21": 21}
+"""How `--weights` is spelt; language models know the first two."""
 
 
 @dataclass(frozen=True)

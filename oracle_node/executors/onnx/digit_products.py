@@ -17,9 +17,10 @@ from oracle_node.executors.onnx.graph import Elem, Value
 from oracle_node.executors.onnx.matrices import Matrices, largest_column_sum
 from oracle_node.executors.onnx.tensors import EXACT
 
-_F32_MACS_PER_NS, _INTEGER_MACS_PER_NS = 40.0, 180.0
-_DIGIT_NS, _COMBINE_NS = 0.5, 0.6
-"""Measured on one core with VNNI: per activation and digit, and per result and digit."""
+_F32_MACS_PER_NS, _F64_MACS_PER_NS, _INTEGER_MACS_PER_NS = 40.0, 26.0, 180.0
+_DIGIT_NS, _COMBINE_NS, _F64_CAST_NS, _KERNEL_NS = 0.5, 0.6, 0.3, 500.0
+"""Measured on one core with VNNI: per activation and digit, per result and digit, per element cast from or to f64, and
+per kernel, whatever its size."""
 
 
 def multiply_digits(matrices: Matrices) -> Value | None:
@@ -47,12 +48,18 @@ def multiply_digits(matrices: Matrices) -> Value | None:
 
 
 def _float_is_cheaper(matrices: Matrices, digits: Digits, parts: int) -> bool:
-    macs = matrices.batch * matrices.rows * matrices.columns * matrices.inner
+    """Whether one exact float product costs less than splitting, multiplying digits and putting them together."""
     planes = len(digits.scales)
-    split = matrices.batch * matrices.rows * matrices.inner * planes * _DIGIT_NS
-    combine = matrices.batch * matrices.rows * matrices.columns * planes * parts * _COMBINE_NS
-    cheaper = macs / _F32_MACS_PER_NS < macs * planes * parts / _INTEGER_MACS_PER_NS + split + combine
-    return cheaper and matrices.largest_sum() < EXACT[Elem.F32]
+    macs = matrices.batch * matrices.rows * matrices.columns * matrices.inner
+    read, written = (matrices.batch * matrices.rows * n for n in (matrices.inner, matrices.columns))
+    kernels = 3 * (planes - 1) + parts * (3 * planes - 2)
+    integer = macs * planes * parts / _INTEGER_MACS_PER_NS + kernels * _KERNEL_NS
+    integer += read * planes * _DIGIT_NS + written * planes * parts * _COMBINE_NS
+    bound = matrices.largest_sum()
+    if bound < EXACT[Elem.F32]:
+        return macs / _F32_MACS_PER_NS < integer
+    wide = macs / _F64_MACS_PER_NS + (read + written) * _F64_CAST_NS
+    return bound < EXACT[Elem.F64] and wide < integer
 
 
 def _carrier(matrices: Matrices, parts: list[tuple[int, Constant]]) -> Elem:

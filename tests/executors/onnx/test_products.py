@@ -172,8 +172,8 @@ def test_batched_product__attention_shaped__is_exact() -> None:
 
 
 def test_constant_on_the_left__is_swapped_to_the_right() -> None:
-    builder, x, request = _input((40, 64), -8191, 8191)
-    used = require_exact(builder, builder.matmul(builder.const(_weights((72, 64), 127)), x), request)
+    builder, x, request = _input((40, 512), -8191, 8191)
+    used = require_exact(builder, builder.matmul(builder.const(_weights((72, 512), 127)), x), request)
     assert used["MatMulInteger"] == 1
 
 
