@@ -118,16 +118,16 @@ def _lower(
     inputs = tuple(_known(tensors, name, label) if name else None for name in node.inputs)
     try:
         with low.b.scope(node.name):
-            read = tuple(readers[name] > 0 for name in node.outputs if name)
+            read = tuple(bool(name) and readers[name] > 0 for name in node.outputs)
             call = Node(node.operator, node.name, opset, inputs, node.attributes, len(read), read)
             results = handler(low, call)
             low.account(results)
-            names = list(filter(None, node.outputs))
-            if len(names) > len(results):
-                raise ModelError(f"it has {len(results)} results, the file names {len(names)}")
-            for name, result in zip(names, results, strict=True):
-                shared = readers[name] > 1
-                tensors[name] = low.compact(result, _SHARED_OPERATIONS) if shared else result
+            if len(node.outputs) > len(results):
+                raise ModelError(f"it has {len(results)} results, the file names {len(node.outputs)}")
+            for name, result in zip(node.outputs, results, strict=False):
+                if name:
+                    shared = readers[name] > 1
+                    tensors[name] = low.compact(result, _SHARED_OPERATIONS) if shared else result
     except AdmissionError as error:
         raise AdmissionError(f"{label}: {error}") from None
     except (ModelError, ValueError) as error:

@@ -42,7 +42,7 @@ MAX_RANK = 64
 LIMIT = 2.0**60
 """No float tensor's values are let beyond this: a clamp that no real activation reaches keeps every interval finite."""
 FUSED_OPERANDS = 6
-"""Each operand of a MAP opens a chunk with its path: more would outgrow the bound on one step's proof."""
+"""Each operand of a MAP or CONCAT opens a chunk with its path: more would outgrow the bound on one step's proof."""
 _ALL_ROOM = 8
 """All constants that operators make may have together so many times as many elements as one."""
 F32 = np.dtype(np.float32)

@@ -16,8 +16,10 @@ from oracle_node.importers.onnx.operators import (
     product,
     qlinear,
     quantized,
+    recurrent,
     reduction,
     resize,
+    selection,
 )
 
 HANDLERS: dict[str, Handler] = {
@@ -34,7 +36,9 @@ HANDLERS: dict[str, Handler] = {
     **pooling.HANDLERS,
     **product.HANDLERS,
     **reduction.HANDLERS,
+    **recurrent.HANDLERS,
     **resize.HANDLERS,
+    **selection.HANDLERS,
     **quantized.HANDLERS,
     **qlinear.HANDLERS,
 }

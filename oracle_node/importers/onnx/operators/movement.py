@@ -7,7 +7,7 @@ import numpy as np
 
 from oracle_node.errors import ModelError
 from oracle_node.importers.onnx.expression import leaves, memory_order, place, select
-from oracle_node.importers.onnx.lowering import F32, I64, MAX_RANK, Lowering
+from oracle_node.importers.onnx.lowering import F32, FUSED_OPERANDS, I64, MAX_RANK, Lowering
 from oracle_node.importers.onnx.node import Handler, Node
 from oracle_node.importers.onnx.tensor import Tensor
 from oracle_node.tape.types import Array
@@ -129,7 +129,11 @@ def concatenated(low: Lowering, parts: Sequence[Tensor], axis: int) -> Tensor:
     shape = tuple(sum(p.shape[a] for p in parts) if a == axis else d for a, d in enumerate(largest.shape))
     order = [a for a in memory_order(leaves(largest.expression)) if shape[a] != 1 or a == axis]
     views = low.one_type([select(low.only_view(p), order) for p in parts])
-    view = place(low.b.concat(views, order.index(axis)), order, shape)
+    along = order.index(axis)
+    while len(views) > FUSED_OPERANDS:
+        groups = [views[i : i + FUSED_OPERANDS] for i in range(0, len(views), FUSED_OPERANDS)]
+        views = [low.b.concat(group, along) for group in groups]
+    view = place(low.b.concat(views, along), order, shape)
     return Tensor.of_view(view, low.b.interval(view), largest.dtype)
 
 

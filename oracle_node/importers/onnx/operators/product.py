@@ -27,7 +27,7 @@ def matmul(low: Lowering, node: Node) -> list[Tensor]:
     shape = result_shape(node, a, b)
     a = reshaped(low, a, (1, *a.shape)) if a.rank == 1 else a
     b = reshaped(low, b, (*b.shape, 1)) if b.rank == 1 else b
-    return [reshaped(low, _product(low, a, b), shape)]
+    return [reshaped(low, multiplied(low, a, b), shape)]
 
 
 def gemm(low: Lowering, node: Node) -> list[Tensor]:
@@ -36,7 +36,7 @@ def gemm(low: Lowering, node: Node) -> list[Tensor]:
     if a.rank != 2 or b.rank != 2:
         node.refuse(f"its factors are {a.shape} and {b.shape}, not matrices")
     a, b = (transposed(low, t) if node.get(f"trans{n}", 0) else t for t, n in ((a, "A"), (b, "B")))
-    result = low.scaled(_product(low, a, b), float(node.get("alpha", 1.0)))
+    result = low.scaled(multiplied(low, a, b), float(node.get("alpha", 1.0)))
     if not node.has(2):
         return [result]
     c, beta = node.input(2), float(node.get("beta", 1.0))
@@ -45,7 +45,7 @@ def gemm(low: Lowering, node: Node) -> list[Tensor]:
     return [low.apply(lambda x, y: x + y, result, low.scaled(c, beta))]
 
 
-def _product(low: Lowering, a: Tensor, b: Tensor) -> Tensor:
+def multiplied(low: Lowering, a: Tensor, b: Tensor) -> Tensor:
     """(…, M, K) × (…, K, N) → (…, M, N)."""
     left, right = _rows(low, a), _columns(low, b)
     acc = contract(low, left.q.unsqueeze(-2), right.q.unsqueeze(-3), 1)
