@@ -112,10 +112,11 @@ class Joins:
         if not isinstance(node.tail, Program) or not prod(node.shape):
             return
         whole = View(0, node.shape, contiguous(node.shape))
-        for reading in node.readings:
-            source = self._node(reading.ref)
-            if isinstance(source.tail, Program) and reading.view == whole and source.shape == node.shape:
-                yield reading.ref
+        for ref in dict.fromkeys(node.refs):
+            source = self._node(ref)
+            as_it_lies = all(reading.view == whole for reading in node.readings if reading.ref == ref)
+            if isinstance(source.tail, Program) and source.shape == node.shape and as_it_lies:
+                yield ref
 
     def _summed(self, position: int) -> int | None:
         """The partial sums of a product that this node only adds up, each element once."""

@@ -83,3 +83,27 @@ def test_input__any_bits__equals_the_reference(dtype: DType, shape: tuple[int, .
         found = read_input(instruction, symbols, source)
         assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
         assert found.tobytes() == expected.tobytes()
+
+
+def test_padding__of_several_axes__is_one_kernel() -> None:
+    builder = new_builder(elements=24)
+    x = builder.input(SourceKind.REQUEST, (2, 3, 4), -1000, 1000)
+    padded = builder.pad(builder.pad(builder.pad(x, 0, 1, 2), 1, 0, 3), 0, 2, 0)
+    used = require_exact(builder, padded, _RNG.integers(-1000, 1000, 24).astype(np.int16))
+    assert (used["Pad"], used["Concat"]) == (1, 0)
+
+
+@pytest.mark.parametrize("value", [7.0, -0.0])
+def test_padding__with_anything_but_zero_bits__is_joined(value: float) -> None:
+    builder = new_builder(DType.F32, 6)
+    x = builder.input(SourceKind.REQUEST, (2, 3), -1000, 1000)
+    used = require_exact(builder, builder.pad(x, 0, 1, 1, value), _RNG.normal(size=6).astype(np.float32))
+    assert (used["Pad"], used["Concat"]) == (0, 1)
+
+
+def test_input__all_in_range__keeps_its_bits_but_for_minus_zero() -> None:
+    source = np.array([-2.5, -0.0, 0.0, 1e-45, 2.5], np.float32)
+    operand = Operand(0, DType.F32, (Affine(5),), Affine(0), (Affine(1),))
+    instruction = Instruction(Opcode.INPUT, DType.F32, (Affine(5),), (operand,), tail=Clamp(-2.5, 2.5))
+    found = read_input(instruction, (5, 0, 0, 0, 0, 0, 0, 0), source)
+    assert found.tobytes() == np.array([-2.5, 0.0, 0.0, 1e-45, 2.5], np.float32).tobytes()
