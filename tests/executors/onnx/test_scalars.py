@@ -6,7 +6,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from oracle_node.tape.expression import Scalar
+from oracle_node.tape.expression import Scalar, ScalarFunction
+from oracle_node.tape.instruction import Reducer
 from oracle_node.tape.types import DType
 from tests.executors.onnx.checking import new_builder, require_exact
 
@@ -168,3 +169,40 @@ def test_short_rows__a_constant_for_each_column__are_widened() -> None:
     scale = builder.const(np.array([1.5, -2, 0.25, 3], np.float32))
     used = require_exact(builder, builder.map(lambda v, s: v * s, x, scale))
     assert used == {"Mul": 1, "Reshape": 1}
+
+
+def test_relu__of_a_sum_with_a_constant__needs_no_second_kernel_for_zeros() -> None:
+    used = _map(lambda a, b: (a * b + 0.5).maximum(0.0), *_pairs(_FLOATS, _FLOATS))
+    assert used == {"Mul": 1, "Add": 1, "Clip": 1}
+
+
+@pytest.mark.parametrize("low", [0.0, -0.0])
+def test_relu__of_what_may_be_minus_zero__is_plus_zero(low: float) -> None:
+    used = _map(lambda a, b: (a * b).maximum(low), *_pairs(_FLOATS, _FLOATS))
+    assert used == {"Mul": 1, "Clip": 1, "Add": 1}
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda a, b: (a + b).minimum(0.0),
+        lambda a, b: (a - b).maximum(0.0),
+        lambda a, b: (-a).maximum(b.abs() - 1.0),
+        lambda a, b: (a.abs() * b.abs()).minimum(0.0),
+        lambda a, b: (a / (b.abs() + 1.0)).maximum(-0.0),
+        lambda a, b: (a.round() + b.floor()).maximum(0.0) * -1.0,
+        lambda a, b: a.abs().sqrt().minimum(0.0) + b * 0.0,
+        lambda a, b: (a < b).where(a.maximum(0.0), b.minimum(0.0)),
+        lambda a, b: a.to_int().to_float().minimum(0.0) * b,
+        lambda a, b: (a.abs() * (b.abs() - 10.0)).maximum(0.0),
+        lambda a, b: (a.abs() - 0.5).round().maximum(b.abs() - 1.0),
+        lambda a, b: (a.abs() - 1.0).maximum(-0.0) + b * 0.0,
+        lambda a, b: (-a.abs() * b.abs()).round().to_int().to_float(),
+    ],
+)
+def test_zeros__of_either_sign_on_the_way_to_an_extreme__are_exact(function: ScalarFunction) -> None:
+    small = np.array([0.0, -0.0, 1e-45, -1e-45, 0.3, -0.3, 1.0, -1.0, 7.0], np.float32)
+    _map(function, *_pairs(small, small))
+    builder = new_builder()
+    views = [builder.const(v) for v in _pairs(small, small)]
+    require_exact(builder, builder.reduce(Reducer.MAX, *(v.reshape(9, 9) for v in views), function=function))
