@@ -1,4 +1,4 @@
-"""Conv against ONNX Runtime float32: the error is that of 14-bit activations and 15- or 8-bit weights."""
+"""Conv against ONNX Runtime float32: the error is that of the activations' and weights' bits."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -44,6 +44,38 @@ def test_conv__geometry__matches_float32(
         "b": rng.normal(size=kernel[:1]).astype(np.float32),
     }
     assert compare([("Conv", ["x", "w", "b"], ["y"], attributes)], x, constants) < TOLERANCE
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_conv__twenty_one_bits__are_as_good_as_float32(
+    case: str, compare: Callable[..., float], rng: np.random.Generator
+) -> None:
+    shape, kernel, attributes = CASES[case]
+    x = rng.normal(size=shape).astype(np.float32)
+    constants = {
+        "w": rng.normal(size=kernel).astype(np.float32),
+        "b": rng.normal(size=kernel[:1]).astype(np.float32),
+    }
+    assert compare([("Conv", ["x", "w", "b"], ["y"], attributes)], x, constants, weights=21) < 4e-6
+
+
+@pytest.mark.parametrize("case", ["depthwise", "depthwise_one_by_one", "wide_depthwise"])
+def test_conv__depthwise__loses_nothing_to_quantisation(
+    case: str, compare: Callable[..., float], rng: np.random.Generator
+) -> None:
+    shape, kernel, attributes = CASES[case]
+    constants = {"w": rng.normal(size=kernel).astype(np.float32)}
+    x = rng.normal(size=shape).astype(np.float32)
+    assert compare([("Conv", ["x", "w"], ["y"], attributes)], x, constants, weights=8) < 5e-7
+
+
+def test_conv__depthwise_window_of_many_positions__is_quantised(
+    compare: Callable[..., float], rng: np.random.Generator
+) -> None:
+    constants = {"w": rng.normal(size=(3, 1, 31)).astype(np.float32)}
+    x = rng.normal(size=(1, 3, 40)).astype(np.float32)
+    error = compare([("Conv", ["x", "w"], ["y"], {"group": 3})], x, constants)
+    assert 1e-6 < error < TOLERANCE
 
 
 def test_conv__eight_bit_weights__are_coarser_but_close(

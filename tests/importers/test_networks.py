@@ -61,14 +61,50 @@ def test_mnist__fifteen_bits_on_a_sample__agrees_with_float32(shared_data: Data)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("weights", [8, 15])
+@pytest.mark.parametrize("weights", [8, 15, 21])
 def test_mnist__all_images__keeps_its_accuracy(weights: int, shared_data: Data) -> None:
     path, images, labels = shared_data("onnx/mnist-12.onnx"), _images(shared_data), _labels(shared_data)
     model = import_onnx(path, weights=weights)  # type: ignore[arg-type]
     chosen = _answers(model, images).argmax(1)
-    if weights == 15:
+    if weights > 8:
         assert (chosen != _float32(path, images, model.input.shape).argmax(1)).sum() <= 2
     assert abs((chosen == labels).mean() - 0.9891) < 0.002
+
+
+def _scenes() -> list[np.ndarray]:
+    """Ten images of noise and ten of shapes, (3, 240, 320) within ±1, some with something like a face."""
+    random = np.random.default_rng(0)
+    y, x = np.mgrid[0:240, 0:320]
+    planes = [
+        np.stack([x / 160 - 1, y / 120 - 1, (x + y) / 280 - 1]),
+        np.stack([np.sin(x / 7) * np.cos(y / 9)] * 3),
+        np.stack([(x // 16 + y // 16) % 2 * 2 - 1] * 3),
+        np.zeros((3, 240, 320)),
+        np.ones((3, 240, 320)),
+        np.stack([1 - ((x - 160) ** 2 + (y - 120) ** 2) / 20000] * 3),
+        np.stack([(abs(x - 160) < 80) & (abs(y - 120) < 60)] * 3),
+    ]
+    for size, background in ((60, -0.3), (25, 0.5), (90, 0.9)):
+        face = np.full((3, 240, 320), background)
+        face[:, ((x - 160) / size) ** 2 + ((y - 120) / size / 1.3) ** 2 < 1] = [[0.6], [0.3], [0.1]]
+        for side in (-0.4, 0.4):
+            eye = ((x - 160 - side * size) / size / 0.15) ** 2 + (
+                (y - 120 + 0.3 * size) / size / 0.1
+            ) ** 2 < 1
+            face[:, eye] = -0.8
+        planes.append(face)
+    return [random.uniform(-1, 1, (3, 240, 320)) for _ in range(10)] + planes
+
+
+@pytest.mark.slow
+def test_ultraface__twenty_one_bits__finds_the_boxes_and_scores_of_float32(shared_data: Data) -> None:
+    path = shared_data("onnx/ultraface-RFB-320-simplified.onnx")
+    images = np.clip(np.stack(_scenes()), -1, 1).astype(np.float32)
+    exact = _answers(import_onnx(path, weights=21), images)
+    session = _session(path)
+    outputs = [session.run(["scores", "boxes"], {"input": image[None]}) for image in images]
+    float32 = np.stack([np.concatenate([part.reshape(-1) for part in output]) for output in outputs])
+    assert np.abs(exact - float32).max() < 1e-3
 
 
 def test_mnist__tape__is_short_and_every_step_is_small(shared_data: Data) -> None:
