@@ -1,6 +1,7 @@
 """A typed view of one oracle on one chain: reads, ids, logs. `calls` builds what changes it, a `Sender` sends that."""
 
 from collections.abc import Iterable, Sequence
+from copy import copy
 from typing import Any
 
 from eth_abi.abi import encode
@@ -52,6 +53,7 @@ class OracleClient:
         self._functions = Functions(abi)
         self.calls = Calls(oracle, self._functions)
         self._times: dict[bytes, int] = {}  # by block hash, so that a reorg cannot make them wrong
+        self._block: int | None = None
 
     @classmethod
     async def open(cls, web3: Web3, oracle: str, *, chain_id: int | None = None) -> "OracleClient":
@@ -90,6 +92,12 @@ class OracleClient:
         )
 
     # Reading
+
+    def at(self, block: int) -> "OracleClient":
+        """The same deployment, read as of a block, which the RPC must still have the state of."""
+        client = copy(self)
+        client._block = block
+        return client
 
     async def head(self) -> Head:
         """The latest block."""
@@ -142,7 +150,8 @@ class OracleClient:
         data = self._functions.encode(name, arguments)
         async with translated(self.decoder, f"read {name}"):
             answer = await self.web3.eth.call(
-                {"to": to_checksum_address(self.oracle), "data": HexBytes(data)}
+                {"to": to_checksum_address(self.oracle), "data": HexBytes(data)},
+                "latest" if self._block is None else self._block,
             )
         return self._functions.decode(name, bytes(answer))
 

@@ -85,10 +85,13 @@ class PyEvmChain:
         return self._blocks[number] if number < len(self._blocks) else None
 
     def _state(self, tag: Json = "latest") -> Any:
+        return self._chain.get_vm(self._header(tag)).state
+
+    def _header(self, tag: Json) -> Any:
         block = self._block(tag)
         if block is None:
             raise RpcError(-32000, f"no block {tag}: the head is {len(self._blocks) - 1}")
-        return self._chain.get_vm(block.header).state
+        return block.header
 
     def _get_block(self, tag: Json, full: bool = False) -> Json:
         block = self._block(tag)
@@ -115,16 +118,17 @@ class PyEvmChain:
 
     # Executing
 
-    def _next_header(self) -> Any:
-        parent = self._blocks[-1].header
+    def _next_header(self, tag: Json = "latest") -> Any:
+        """Of the block that would follow; after an older one it bears the time that it would have now."""
+        parent = self._header(tag)
         now = int(time.time()) + self._clock_offset_s
         return self._chain.create_header_from_parent(
             parent, gas_limit=GAS_LIMIT, timestamp=max(now, parent.timestamp + 1)
         )
 
-    def _simulate(self, call: dict[str, Json], gas: int) -> Any:
-        """The computation of a call on top of the latest block, with fees nobody has to pay."""
-        header = self._next_header()
+    def _simulate(self, call: dict[str, Json], gas: int, tag: Json = "latest") -> Any:
+        """The computation of a call on top of a block, with fees nobody has to pay."""
+        header = self._next_header(tag)
         vm = self._chain.get_vm(header)
         sender = to_canonical_address(call.get("from") or "0x" + "00" * 20)
         value = int(call.get("value") or "0x0", 16)
@@ -144,7 +148,7 @@ class PyEvmChain:
 
     def _call(self, call: dict[str, Json], tag: Json = "latest", *_: Json) -> str:
         gas = min(int(call.get("gas") or hex(GAS_LIMIT), 16), GAS_LIMIT)
-        computation = self._simulate(call, gas)
+        computation = self._simulate(call, gas, tag)
         _raise_if_failed(computation)
         return hex_bytes(computation.output)
 

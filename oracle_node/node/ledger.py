@@ -1,6 +1,12 @@
-"""From logs to snapshots: applies what the follower reads to the store, and reads the present state of what is open."""
+"""From logs to snapshots: applies what the follower reads to the store, and reads the state of what is open.
 
+All of a snapshot is of one block, the last whose logs are stored. Whatever changes a request, its claims or their
+challenges emits an event that names one of them, so what was read stays valid until such an event, or a reorg.
+"""
+
+import asyncio
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from oracle_node.chain.client import OracleClient
 from oracle_node.chain.events import ChallengeOpened, ClaimProposed, Delivered, Event, Logged, Requested
@@ -12,18 +18,30 @@ from oracle_node.chain.types import (
     ChallengeKey,
     ClaimId,
     ClaimStatus,
-    ClaimView,
     DeliveryKind,
     Listing,
     ListingId,
     RequestId,
     RequestStatus,
 )
+from oracle_node.errors import TransientError
 from oracle_node.game.state import ChallengeState
 from oracle_node.node.snapshot import ClaimFacts, RequestFacts, Snapshot
 from oracle_node.store.store import Store, StoredEvent
 
 _OPENED = ("ClaimCommitted", "ClaimProposed")
+
+
+_PARALLEL = 16
+"""Requests that are read at once."""
+
+
+@dataclass(frozen=True)
+class _Open:
+    """A request that is not over, with all that belongs to it."""
+
+    request: RequestFacts
+    claims: Mapping[ClaimId, ClaimFacts]
 
 
 class Ledger:
@@ -36,6 +54,8 @@ class Ledger:
         self._me, self._models = me, models
         self._listings: dict[ListingId, Listing] = {}
         self._foreign: set[RequestId] = set()  # to models that this node does not hold
+        self._known: dict[RequestId, _Open] = {}
+        self._room = asyncio.Semaphore(_PARALLEL)
 
     async def advance(self) -> Step:
         """Read one chunk of logs into the store."""
@@ -47,44 +67,68 @@ class Ledger:
             log = raw[entry.block, entry.log_index]
             events.append(_stored(entry, tuple(bytes(t) for t in log["topics"]), bytes(log["data"])))
         self._store.apply(step, events)
+        if step.rolled_back_to is not None:
+            self._known.clear()
+        for event in events:
+            self._forget(event)
         return step
 
+    def _forget(self, event: StoredEvent) -> None:
+        """What an event may have changed is read anew."""
+        request_id = event.request_id
+        if request_id is None and event.claim_id is not None:
+            opened = self._store.events(*_OPENED, claim_id=event.claim_id)
+            request_id = opened[0].request_id if opened else None
+        if request_id is not None:
+            self._known.pop(RequestId(request_id), None)
+
     async def snapshot(self, step: Step) -> Snapshot:
-        """The present state of every request to our models that is not over, and of its claims."""
+        """The state, at the step's head, of every request to our models that is not over, and of its claims."""
+        client = self._client.at(step.head.number)
+        asked = [e for e in self._store.open_requests() if e.request_id not in self._foreign]
+        found = await asyncio.gather(*(self._open(client, stored) for stored in asked))
         requests: dict[RequestId, RequestFacts] = {}
         claims: dict[ClaimId, ClaimFacts] = {}
-        for stored in self._store.open_requests():
-            if stored.request_id in self._foreign:
-                continue
-            event = self._client.events.decode(stored.topics, stored.data)
-            assert isinstance(event, Requested)
-            listing = await self._listing(event.listing_id)
-            if listing.model_id not in self._models:
-                self._foreign.add(event.request_id)
-                continue
-            facts = await self._request(event, listing)
-            of_request = await self._claims(event.request_id)
-            if _is_over(facts, of_request.values()):
-                self._store.close_request(event.request_id, step.head.number)
+        for known in filter(None, found):
+            request_id = known.request.request_id
+            if _is_over(known.request, known.claims.values()):
+                self._store.close_request(request_id, step.head.number)
+                self._known.pop(request_id, None)
             else:
-                requests[event.request_id] = facts
-                claims |= of_request
-        balance = await self._client.balance(self._me)
+                requests[request_id] = known.request
+                claims |= known.claims
+        balance = await client.balance(self._me)
         return Snapshot(step.head, self._me, balance, requests, claims, self._models)
+
+    async def _open(self, client: OracleClient, stored: StoredEvent) -> _Open | None:
+        """What is known of a request, read where an event has changed it; None for other models'."""
+        assert stored.request_id is not None
+        request_id = RequestId(stored.request_id)
+        if request_id not in self._known:
+            async with self._room:
+                event = self._client.events.decode(stored.topics, stored.data)
+                assert isinstance(event, Requested)
+                listing = await self._listing(event.listing_id)
+                if listing.model_id not in self._models:
+                    self._foreign.add(request_id)
+                    return None
+                request = await self._request(client, event, listing)
+                self._known[request_id] = _Open(request, await self._claims(client, request_id))
+        return self._known[request_id]
 
     async def _listing(self, listing_id: ListingId) -> Listing:
         if listing_id not in self._listings:
             self._listings[listing_id] = await self._client.listing(listing_id)
         return self._listings[listing_id]
 
-    async def _request(self, event: Requested, listing: Listing) -> RequestFacts:
+    async def _request(self, client: OracleClient, event: Requested, listing: Listing) -> RequestFacts:
         delivered = self._events("Delivered", request_id=event.request_id)
         deliveries = [delivery for delivery in delivered if isinstance(delivery, Delivered)]
         early = [d for d in deliveries if d.kind is DeliveryKind.PROVISIONAL]
         is_standing = bool(deliveries) and deliveries[-1].kind is DeliveryKind.PROVISIONAL
         return RequestFacts(
             event.request_id,
-            await self._client.request(event.request_id),
+            await client.request(event.request_id),
             listing,
             event.input,
             event.options.callback_data,
@@ -93,36 +137,38 @@ class Ledger:
             early_claim=early[-1].claim_id if is_standing else None,
         )
 
-    async def _claims(self, request_id: RequestId) -> dict[ClaimId, ClaimFacts]:
+    async def _claims(self, client: OracleClient, request_id: RequestId) -> dict[ClaimId, ClaimFacts]:
         opened = self._store.events(*_OPENED, request_id=request_id)
         ids = dict.fromkeys(ClaimId(event.claim_id) for event in opened if event.claim_id)
-        facts = [await self._claim(claim_id) for claim_id in ids]
-        return {claim.claim_id: claim for claim in facts if claim is not None}
+        return {claim_id: await self._claim(client, claim_id) for claim_id in ids}
 
-    async def _claim(self, claim_id: ClaimId) -> ClaimFacts | None:
-        """The claim; None where it was revealed after the last block whose events are stored: the next step has it."""
-        view = await self._client.claim(claim_id)
+    async def _claim(self, client: OracleClient, claim_id: ClaimId) -> ClaimFacts:
+        view = await client.claim(claim_id)
         answers = self._events("ClaimProposed", claim_id=claim_id)
         answer = next((e for e in answers if isinstance(e, ClaimProposed)), None)
         if answer is None and view.status is ClaimStatus.PROPOSED:
-            return None
+            raise TransientError(
+                f"claim 0x{claim_id.hex()} was revealed in a block whose logs were replaced; reading again"
+            )
         return ClaimFacts(
             claim_id,
             view,
             claim_state(claim_id, view, self._logged("Revealed", "ChunkPosted", claim_id=claim_id)),
-            tuple(await self._challenges(claim_id, view)),
-            await self._client.final_at(claim_id) if view.status is ClaimStatus.PROPOSED else 0,
+            tuple([await self._challenge(client, claim_id, e) for e in self._opened(claim_id)]),
+            await client.final_at(claim_id) if view.status is ClaimStatus.PROPOSED else 0,
             answer.output if answer else b"",
             answer.witness if answer else b"",
         )
 
-    async def _challenges(self, claim_id: ClaimId, view: ClaimView) -> list[ChallengeState]:
-        states = []
-        for event in self._events("ChallengeOpened", claim_id=claim_id):
-            assert isinstance(event, ChallengeOpened)
-            key = ChallengeKey(claim_id, event.challenger, event.nonce)
-            states.append(challenge_state(key, await self._client.challenge(key)))
-        return states
+    def _opened(self, claim_id: ClaimId) -> list[ChallengeOpened]:
+        events = self._events("ChallengeOpened", claim_id=claim_id)
+        return [event for event in events if isinstance(event, ChallengeOpened)]
+
+    async def _challenge(
+        self, client: OracleClient, claim_id: ClaimId, event: ChallengeOpened
+    ) -> ChallengeState:
+        key = ChallengeKey(claim_id, event.challenger, event.nonce)
+        return challenge_state(key, await client.challenge(key))
 
     def _events(self, *names: str, **ids: bytes) -> list[Event]:
         return [entry.event for entry in self._logged(*names, **ids)]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from oracle_node.chain.follow import Head
 from oracle_node.chain.types import Address, ClaimId, ClaimView, Listing, RequestId, RequestView
@@ -72,4 +73,11 @@ class Snapshot:
 
     def claims_of(self, request_id: RequestId) -> list[ClaimFacts]:
         """The request's claims."""
-        return [claim for claim in self.claims.values() if claim.view.request_id == request_id]
+        return self._by_request.get(request_id, [])
+
+    @cached_property
+    def _by_request(self) -> dict[RequestId, list[ClaimFacts]]:
+        found: dict[RequestId, list[ClaimFacts]] = {}
+        for claim in self.claims.values():
+            found.setdefault(claim.view.request_id, []).append(claim)
+        return found
