@@ -202,7 +202,7 @@ class FloatSource:
 
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what goes wrong comes as an exception
         if traces is not None:
             options.enable_profiling = True
             options.profile_file_prefix = str(traces / "float32")

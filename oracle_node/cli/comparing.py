@@ -11,6 +11,8 @@ from oracle_node.language.prompts import is_language
 from oracle_node.model.directory import rewrite_card
 from oracle_node.model.model import Model, RequestRefusedError
 
+_MOST_ELEMENTS = 1 << 27
+"""An import measures no model with a larger tensor: half a GiB of f32."""
 RANDOM, MEASURED, TIMED = 10, 4, 5
 """Random inputs of a comparison, and of an import's; rounds of its timing."""
 
@@ -44,6 +46,12 @@ def measure_import(model: Model, directory: Path, source: Path, out: Output) -> 
     from oracle_node.bench.compare import compare_with_source, random_samples, time_beside_source
 
     if is_language(model):
+        return {}
+    request, output, witness = (source.min_elements for source in model.tape.sources)
+    symbols = model.tape.symbols((request, output, witness))
+    largest = max(instruction.count(symbols) for instruction in model.tape.instructions)
+    if largest > _MOST_ELEMENTS:
+        out.warn(f"not measured: one of its tensors has {largest} elements")
         return {}
     samples = random_samples(model, MEASURED)
     engine = make_executor(model.tape, threads=1)

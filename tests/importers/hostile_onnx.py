@@ -159,6 +159,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "an input without a type": lambda: model(RELU, None, lambda p: p.graph.input[0].ClearField("type")),
     "an input of 2^124 elements": lambda: model(RELU, None, dims(2**62, 2**62)),
     "an input of 10^12 elements": lambda: model(RELU, None, dims(10**6, 10**6)),
+    "an input of 10^11 elements": lambda: model(RELU, None, dims(1, 10**11)),
     "an input below zero": lambda: model(RELU, None, dims(2, -3)),
     "an input of 1000 axes": lambda: model(RELU, None, dims(*[1] * 1000)),
     "a constant below zero": lambda: _weight([-2, -3], W.tobytes()),

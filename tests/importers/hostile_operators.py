@@ -55,6 +55,28 @@ def _tree(changes: Mapping[str, Any]) -> bytes:
     return model([("TreeEnsembleRegressor", ["x"], ["y"], given)], domain="ai.onnx.ml")
 
 
+def _recurrent(operator: str, steps: int, sequences: int = 1, width: int = 4, **attributes: Any) -> bytes:
+    """The operator over so many steps of a constant width."""
+    gates = {"LSTM": 4, "GRU": 3, "RNN": 1}[operator] * width
+    shapes = {"w": (1, gates, 2), "r": (1, gates, width)}
+    nodes: Nodes = [
+        ("Expand", ["x", "s"], ["e"], {}),
+        (operator, ["e", "w", "r"], ["y"], {"hidden_size": width} | attributes),
+    ]
+    weights = {name: np.ones(shape, np.float32) for name, shape in shapes.items()}
+    return model(nodes, {"s": np.asarray([steps, sequences, 2]), **weights}, dims(1, 1, 1))
+
+
+def large_inside() -> bytes:
+    """A mean of 10^11 elements: no part of the file is wrong."""
+    nodes: Nodes = [
+        ("Expand", ["x", "s"], ["e"], {}),
+        ("Relu", ["e"], ["f"], {}),
+        ("ReduceMean", ["f"], ["y"], {"axes": [0]}),
+    ]
+    return model(nodes, {"s": np.asarray([10**5, 10**6])}, dims(1, 1))
+
+
 FILES: dict[str, Callable[[], bytes]] = {
     "ConstantOfShape of 10^12": lambda: _then_added("ConstantOfShape", _BIG),
     "ConstantOfShape below zero": lambda: _then_added("ConstantOfShape", np.asarray([-1, 3])),
@@ -63,6 +85,9 @@ FILES: dict[str, Callable[[], bytes]] = {
     "Expand, transposed": lambda: model(
         [("Expand", ["a", "s"], ["b"], {}), ("Neg", ["b"], ["w"], {}), ("Add", ["x", "w"], ["y"], {})],
         {"a": np.asarray([[1.0], [2.0]], np.float32), "s": np.asarray([2, HUGE])},
+    ),
+    "Expand of the input to 10^11": lambda: model(
+        [("Expand", ["x", "s"], ["y"], {})], {"s": np.asarray([10**5, 10**6])}, dims(1, 1)
     ),
     "Expand of the input to 10^12": lambda: _of_x("Expand", np.asarray([10**6, 10**6, 2, 3])),
     "Tile to 10^12": lambda: _then_added("Tile", W, _BIG),
@@ -221,4 +246,12 @@ FILES: dict[str, Callable[[], bytes]] = {
     "a tree of feature 10^12": lambda: _tree({"nodes_featureids": [HUGE, 0, 0]}),
     "a tree of no nodes": lambda: _tree(dict.fromkeys(("nodes_treeids", "nodes_nodeids", "nodes_modes"))),
     "a tree of a mode that is no text": lambda: _tree({"nodes_modes": [b"\xff\xfe", b"LEAF", b"LEAF"]}),
+    "LSTM of 10^9 steps": lambda: _recurrent("LSTM", 10**9),
+    "RNN of 10^12 sequences": lambda: _recurrent("RNN", 1, HUGE),
+    "GRU of no width": lambda: _recurrent("GRU", 3, width=0),
+    "LSTM of a width that its weights have not": lambda: _recurrent("LSTM", 3, hidden_size=HUGE),
+    "LSTM of an activation that is no text": lambda: _recurrent("LSTM", 3, activations=[b"\xff"] * 3),
+    "LSTM of a clip that is not a number": lambda: _recurrent("LSTM", 3, clip=float("nan")),
+    "TopK of 10^12": lambda: _of_x("TopK", np.asarray([HUGE])),
+    "TopK below zero": lambda: _of_x("TopK", np.asarray([-1])),
 }

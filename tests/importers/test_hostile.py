@@ -115,3 +115,13 @@ def test_import__of_a_file_without_an_end__does_not_read_it(
     os.truncate(tmp_path / "sparse.onnx", 1 << 40)
     for name in ("zero.onnx", "sparse.onnx"):
         _require_import_refused(command, tmp_path / name, tmp_path / "model")
+
+
+def test_import__of_what_no_machine_can_run__does_not_try(
+    command: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    """Only bounds are proved of a tensor of 400 GB; it is admitted, and not measured."""
+    (tmp_path / "network.onnx").write_bytes(hostile_operators.large_inside())
+    outcome = command("model", "import", tmp_path / "network.onnx", "--out", tmp_path / "model")
+    assert outcome.code == 0
+    assert outcome.err == "warning: not measured: one of its tensors has 100000000000 elements\n"

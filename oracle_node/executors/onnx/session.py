@@ -53,7 +53,7 @@ class Session:
         options.execution_order = EXECUTION_ORDER
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what goes wrong comes as an exception
         if common_arena:
             _create_common_arena()
             options.enable_mem_pattern = False  # it reserves one block for the whole graph

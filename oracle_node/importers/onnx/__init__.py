@@ -30,6 +30,8 @@ DEFAULT_FLOAT_RANGE = (-(2.0**20), 2.0**20)
 """What float inputs are clamped to unless the importer is told otherwise."""
 TABLE_FLOAT_RANGE = (-(2.0**40), 2.0**40)
 """The same for models of tables, whose features are incomes and populations too."""
+MAX_LENGTH = (1 << 32) - 1
+"""Elements of a request, and of an answer, that a model directory can state."""
 _SHARED_OPERATIONS = 8
 """A tensor that several nodes read is materialised if it takes more operations than this to recompute."""
 
@@ -55,6 +57,8 @@ def import_onnx(
     length = sum(info.elements for info in graph.inputs)
     if len({info.dtype for info in graph.inputs}) > 1:
         raise ModelError(f"{path}: its inputs have different types, but a request has one: add Cast nodes")
+    if length > MAX_LENGTH:
+        raise ModelError(f"{path}: its inputs have {length} elements, a request has at most {MAX_LENGTH}")
     request = Source(DType.of(np.empty(0, graph.inputs[0].dtype)), length, length)
     arrays = [*graph.constants.values(), *(a for node in graph.nodes for a in node.attributes.values())]
     stored = sum(array.size for array in arrays if isinstance(array, np.ndarray))
@@ -172,6 +176,10 @@ def _finished(
         TensorInfo(name, a.shape, stored.numpy.name) for name, a in zip(graph.outputs, answers, strict=True)
     )
     elements = sum(info.elements for info in infos)
+    if elements > MAX_LENGTH:
+        raise ModelError(
+            f"the answer has {elements} elements, a claim has at most {MAX_LENGTH}: choose outputs="
+        )
     sources = (tape.sources[0], Source(stored, elements, elements), Source())
     return ImportedModel(
         tape=replace(tape, sources=sources),

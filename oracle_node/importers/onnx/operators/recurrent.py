@@ -157,6 +157,8 @@ def _direction(low: Lowering, node: Node, x: Tensor, number: int, count: int) ->
     if recurrence.ndim != 3 or weights.ndim != 3 or len(weights) != count:
         node.refuse(f"its weights {weights.shape} and {recurrence.shape} are not of {count} directions")
     hidden = recurrence.shape[2]
+    if int(node.get("hidden_size", hidden)) != hidden:
+        node.refuse(f"its hidden_size {node.get('hidden_size', 0)} is not the {hidden} of its weights")
     if weights.shape[1:] != (gates * hidden, x.shape[2]) or recurrence.shape[:2] != weights.shape[:2]:
         node.refuse(f"its weights {weights.shape} and {recurrence.shape} do not fit inputs {x.shape}")
     both = node.constant(3, "biases") if node.has(3) else np.zeros((count, 2 * gates * hidden), np.float32)
@@ -190,6 +192,7 @@ def _initial(
 ) -> Tensor:
     """A given first state of the direction, or zeros, (batch, hidden)."""
     if not node.has(position):
+        low.require_room(batch, hidden)
         return Tensor.constant(np.zeros((batch, hidden), np.float32))
     given = node.input(position)
     given = _swapped(low, given) if is_batch_first else given
