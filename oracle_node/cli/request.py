@@ -21,7 +21,6 @@ from oracle_node.cli.output import Output, json_option
 from oracle_node.cli.session import Session, dry_run_option, session_options
 from oracle_node.codec.answer import read_answer
 from oracle_node.codec.request import WHOLE, Given, request_bytes
-from oracle_node.errors import ConfigError
 from oracle_node.model.directory import load_model
 from oracle_node.model.model import Model
 
@@ -75,7 +74,7 @@ def _raw(asked: Given) -> bytes:
     """The bytes of a file, for whoever has no model."""
     path = asked.files.get(WHOLE)
     if asked.text is not None or path is None or path.suffix in (".npy", ".npz"):
-        raise ConfigError("give --model DIR, so that the input can be converted as the model takes it")
+        raise click.UsageError("give --model DIR, so that the input can be converted as the model takes it")
     return path.read_bytes()
 
 

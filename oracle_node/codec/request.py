@@ -60,6 +60,8 @@ def _prompt(model: Model, given: Given, directory: Path | None, source: Source) 
     from oracle_node.language.prompts import prompt_request
 
     if given.files:
+        if given.text is not None or len(given.files) > 1:
+            raise ConfigError(f"{model.card.name} takes a text, or one file of token ids")
         (path,) = given.files.values()
         return require_length(_plain(path, source.dtype), source, path).tobytes()
     if directory is None:

@@ -302,8 +302,9 @@ def test_request__text__is_the_prompts_tokens(scene: Scene) -> None:
     assert (tokens[0], tokens[1], said) == (3, START, b" One day")
     asked = scene.oracle("request", *arguments, *model, *chain, "--json").json
     assert asked["request_id"] == planned["request_id"]
-    for wrong in (arguments, (*arguments[:1], *arguments[3:], *model), (*arguments, "--input", FILES["f32"])):
-        assert scene.oracle("request", *wrong, *chain).code == 2
+    both = (*arguments, *model, "--input", FILES["f32"])
+    for wrong, code in ((arguments, 2), ((*arguments[:1], *arguments[3:], *model), 2), (both, 1)):
+        assert scene.oracle("request", *wrong, *chain).code == code
 
 
 def test_ask__answer_that_is_no_text__shows_what_can_be_shown(quiet: Scene) -> None:

@@ -107,8 +107,9 @@ async def test_snapshot__a_reorg__is_read_anew(arena: Arena, tmp_path: Path) -> 
     request_id = await arena.ask()
     await arena.chain.mine(2)
     fork = await arena.chain.snapshot()
-    await arena.claim(request_id, toy_answer())
     async with watching(arena, tmp_path) as watch:
+        assert (await watch.snapshot()).requests[request_id].view.claims == 0
+        await arena.claim(request_id, toy_answer())
         assert (await watch.snapshot()).requests[request_id].view.claims == 1
         await arena.chain.revert(fork)
         await arena.chain.mine(5)
