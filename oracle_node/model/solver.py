@@ -55,8 +55,9 @@ def solve(model: Model, executor: Executor, request: bytes, draft: Draft | None 
     claim, settled = _first_claim(model, source, draft), 0
     for passes in count(1):
         answer, ok = _run(model, executor, source, claim)
-        agreed = _agreed_elements(claim, answer)
-        if agreed is None or (not model.reads_claim and _lengths(claim) == _lengths(answer)):
+        says_the_same = not model.reads_claim and _lengths(claim) == _lengths(answer)
+        agreed = None if says_the_same else _agreed_elements(claim, answer)
+        if agreed is None:
             if ok:
                 seconds = perf_counter() - start
                 return Answer(answer.output.tobytes(), answer.witness.tobytes(), ok, seconds, passes)
