@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from oracle_node.executors.onnx.constants import Constants
-from oracle_node.executors.onnx.inputs import read_input
+from oracle_node.executors.onnx.inputs import Reader, input_reader
 from oracle_node.executors.onnx.layout import Layout
 from oracle_node.executors.onnx.memory import default_cache_bytes
 from oracle_node.executors.onnx.repetition import Repetition, computed_instructions, find_repetition
@@ -37,6 +37,7 @@ from oracle_node.tape.types import SourceKind
 
 _RUN_GRAPHS = 4
 _STREAM_LENGTHS = 2
+_INPUTS = 64
 _SEGMENT_BYTES = 64 << 20
 
 
@@ -88,6 +89,7 @@ class OnnxExecutor:
         self._constants = Constants(tape.weights, cache_bytes if shared else None, threads if shared else 1)
         self._graphs = Graphs(self._constants, shared, threads, traces)
         self._runs: OrderedDict[Hashable, _Run] = OrderedDict()
+        self._readers: OrderedDict[Hashable, Reader] = OrderedDict()
         self._last_run: LastRun | None = None
         self._streams: OrderedDict[Symbols, Schedule] = OrderedDict()
         for weight in tape.weights if shared else ():
@@ -219,7 +221,11 @@ class OnnxExecutor:
         ref = instruction.operands[0].ref
         if instruction.opcode is Opcode.CONST:
             return self.tape.weights[ref].reshape(instruction.concrete_shape(symbols))
-        return read_input(instruction, symbols, sources[ref])
+        key = (position, tuple(symbols))
+        if key not in self._readers:
+            self._evict(self._readers, _INPUTS - 1)
+            self._readers[key] = input_reader(instruction, symbols)
+        return self._readers[key](sources[ref])
 
     def _repetition(self) -> Repetition | None:
         """The tape's repeated layers, if it pays that they share a graph."""

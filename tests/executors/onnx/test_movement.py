@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from oracle_node.executors import reference
-from oracle_node.executors.onnx.inputs import read_input
+from oracle_node.executors.onnx.inputs import input_reader
 from oracle_node.tape.affine import Affine
 from oracle_node.tape.instruction import Clamp, Instruction, Opcode, Operand
 from oracle_node.tape.types import DType, SourceKind
@@ -80,7 +80,7 @@ def test_input__any_bits__equals_the_reference(dtype: DType, shape: tuple[int, .
         instruction = Instruction(Opcode.INPUT, dtype, tuple(map(Affine, shape)), (operand,), tail=clamp)
         symbols = (len(source), 0, 0, 0, 0, 0, 0, 0)
         expected = reference.evaluate_all(instruction, symbols, [source])
-        found = read_input(instruction, symbols, source)
+        found = input_reader(instruction, symbols)(source)
         assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
         assert found.tobytes() == expected.tobytes()
 
@@ -105,5 +105,5 @@ def test_input__all_in_range__keeps_its_bits_but_for_minus_zero() -> None:
     source = np.array([-2.5, -0.0, 0.0, 1e-45, 2.5], np.float32)
     operand = Operand(0, DType.F32, (Affine(5),), Affine(0), (Affine(1),))
     instruction = Instruction(Opcode.INPUT, DType.F32, (Affine(5),), (operand,), tail=Clamp(-2.5, 2.5))
-    found = read_input(instruction, (5, 0, 0, 0, 0, 0, 0, 0), source)
+    found = input_reader(instruction, (5, 0, 0, 0, 0, 0, 0, 0))(source)
     assert found.tobytes() == np.array([-2.5, 0.0, 0.0, 1e-45, 2.5], np.float32).tobytes()
