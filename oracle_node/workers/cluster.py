@@ -1,7 +1,10 @@
 """A worker on a Ray cluster (`oracle-node[ray]`): Ray finds the machine, moves bytes, sees what dies."""
 
+import asyncio
 import os
 import resource
+import signal
+import threading
 from typing import Any, TypeVar, cast
 
 from oracle_node.errors import ConfigError
@@ -11,6 +14,7 @@ from oracle_node.workers.tasks import Task
 from oracle_node.workers.worker import WorkerError, opened
 
 T = TypeVar("T")
+_CONNECT_S = 10.0
 
 
 class RayWorker:
@@ -36,7 +40,7 @@ class RayWorker:
 
     async def start(self) -> tuple[bytes, ...]:
         if self._actor is None:
-            self._connect()
+            await self._connect()
             kind = self._ray.remote(RemoteBench).options(num_cpus=self._cpus, max_restarts=0)
             self._actor = kind.remote(*self._arguments)
             try:
@@ -63,19 +67,39 @@ class RayWorker:
             raise WorkerError(f"a worker on the cluster was lost: {str(error).splitlines()[0]}") from None
         return opened(reply)
 
-    def _connect(self) -> None:
+    async def _connect(self) -> None:
         if self._ray.is_initialized():
             return
+        await _require_reachable(self._address)
+        options: dict[str, Any] = {"configure_logging": False, "log_to_driver": False}
+        options |= {} if self._address else {"include_dashboard": False}
+        before = signal.getsignal(signal.SIGTERM)
         try:
-            self._ray.init(
-                address=self._address or "local",
-                include_dashboard=False if not self._address else None,
-                configure_logging=False,
-                log_to_driver=False,
-            )
+            # SAFETY: on the loop's thread, since a cluster of this machine ends with the thread that started it
+            self._ray.init(self._address or "local", **options)
         except (ConnectionError, RuntimeError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise ConfigError(f"inference.ray_address: no cluster at {self._address!r}: {reason}") from None
+            raise _no_cluster(self._address, error) from None
+        finally:
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, before)  # Ray has taken it for itself
+
+
+async def _require_reachable(address: str) -> None:
+    """ConfigError where nobody listens at host:port; Ray would try for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdigit():
+        return
+    try:
+        async with asyncio.timeout(_CONNECT_S):
+            _, writer = await asyncio.open_connection(host, int(port))
+    except (OSError, TimeoutError) as error:
+        raise _no_cluster(address, error) from None
+    writer.close()
+
+
+def _no_cluster(address: str, error: Exception) -> ConfigError:
+    reason = next(iter(str(error).splitlines()), type(error).__name__)
+    return ConfigError(f"inference.ray_address: no cluster at {address!r}: {reason}")
 
 
 class RemoteBench:
