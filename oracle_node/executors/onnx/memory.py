@@ -1,6 +1,7 @@
 """How much memory this process may still use."""
 
 import os
+import resource
 from pathlib import Path
 
 _RESERVE_BYTES = 2 << 30
@@ -15,10 +16,23 @@ def default_cache_bytes() -> int:
 
 
 def _available_bytes() -> int:
-    """Free memory of the machine, or of the control group where that is less."""
-    machine = _machine_bytes()
+    """Free memory of the machine, or what the control group or the process's own limit leaves where that is less."""
+    free = [_machine_bytes()]
     limit, used = (_number(Path(f"/sys/fs/cgroup/memory.{name}")) for name in ("max", "current"))
-    return machine if limit is None else min(machine, max(0, limit - (used or 0)))
+    if limit is not None:
+        free.append(max(0, limit - (used or 0)))
+    private, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    if private != resource.RLIM_INFINITY:
+        free.append(max(0, private - _private_bytes()))
+    return min(free)
+
+
+def _private_bytes() -> int:
+    """What counts towards the process's limit on data."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
+    except OSError:
+        return 0
 
 
 def _machine_bytes() -> int:
