@@ -175,6 +175,9 @@ FILES: dict[str, Callable[[], bytes]] = {
     "Trilu of 10^12": lambda: model(
         [("Expand", ["x", "s"], ["e"], {}), ("Trilu", ["e"], ["y"], {})], {"s": _BIG}, dims(1, 1)
     ),
+    "LayerNormalization of another width": lambda: model(
+        [("LayerNormalization", ["x", "s"], ["y"], {"axis": -1})], {"s": np.ones(3, np.float32)}, dims(2, 1)
+    ),
     "CumSum of 10^9": lambda: model(
         [("Expand", ["x", "s"], ["e"], {}), ("CumSum", ["e", "a"], ["y"], {})],
         {"s": np.asarray([1, 10**9]), "a": np.asarray(1)},

@@ -76,9 +76,11 @@ def import_onnx(
         if progress is not None:
             progress(done, len(graph.nodes))
     options = {"weights": weights, "input_range": input_range, "outputs": outputs}
-    return _finished(
-        low, graph, [_known(tensors, name, "the network's output") for name in graph.outputs], options
-    )
+    answers = [_known(tensors, name, "the network's output") for name in graph.outputs]
+    try:
+        return _finished(low, graph, answers, options)
+    except ValueError as error:
+        raise ModelError(f"{path}: its outputs cannot be written ({error})") from error
 
 
 def _inputs(b: TapeBuilder, graph: Graph, input_range: tuple[float, float] | None) -> dict[str, Tensor]:

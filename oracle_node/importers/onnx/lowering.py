@@ -110,6 +110,8 @@ class Lowering:
         a, c = (
             v.reshape(()) if v.size == 1 else v.reshape((1,) * (x.rank - v.ndim) + v.shape) for v in (a, c)
         )
+        if _broadcast_dims([x.shape, a.shape, c.shape]) != x.shape:
+            raise ModelError(f"constants of {a.shape} and {c.shape} do not fit a tensor of {x.shape}")
         if x.scaling is not None:
             shapes = x.scaling.scale.shape, x.scaling.shift.shape, a.shape, c.shape
             if prod(_broadcast_dims(shapes)) > self._room:
