@@ -82,6 +82,7 @@ class Graph:
         self.outputs: list[ValueInfoProto] = []
         self._shared: dict[tuple[str, tuple[int, ...], bytes], Value] = {}
         self._nodes: dict[Hashable, Value] = {}
+        self._reshaped: dict[str, Value] = {}
         self._padded: dict[str, tuple[Value, tuple[int, ...], tuple[int, ...]]] = {}
         self._held: dict[int, tuple[np.ndarray, Value]] = {}
 
@@ -146,9 +147,13 @@ class Graph:
         return value if value.elem is elem else self.op("Cast", [value], elem, to=int(elem))
 
     def reshape(self, value: Value, shape: Sequence[int]) -> Value:
+        """The same elements in another shape; of what was reshaped before, as if it had not been."""
+        value = self._reshaped.get(value.name, value)
         if tuple(shape) == value.shape:
             return value
-        return self.op("Reshape", [value, self._ints(shape)], shape=shape, allowzero=1)
+        result = self.op("Reshape", [value, self._ints(shape)], shape=shape, allowzero=1)
+        self._reshaped[result.name] = value
+        return result
 
     def expand(self, value: Value, shape: Sequence[int]) -> Value:
         """Repeat along axes of size 1."""

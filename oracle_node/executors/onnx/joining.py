@@ -1,7 +1,8 @@
 """Instructions that a plan computes as one: a tape splits long reductions so that a step stays small, kernels need not.
 
 - partial sums of a product, and the REDUCE that adds them up: one product
-- elementwise instructions of which only the next one reads the result, element by element: one program
+- elementwise instructions of which only the next one reads the result, element by element: one program, as long as one
+  instruction's may be
 - maxima of blocks and the maximum of those, down to one value: one reduction over everything (minima likewise)
 """
 
@@ -16,7 +17,7 @@ from oracle_node.executors.onnx.reductions import Reduce
 from oracle_node.executors.onnx.tensors import Reading
 from oracle_node.executors.onnx.views import View, contiguous
 from oracle_node.tape.instruction import Opcode, Reducer, Reduction
-from oracle_node.tape.scalar import Program
+from oracle_node.tape.scalar import MAX_OPERATIONS, Program
 from oracle_node.tape.types import DType
 
 _REPEATABLE = (Reducer.MAX, Reducer.MIN)
@@ -34,22 +35,25 @@ class Joins:
         self._source: dict[int, int] = {}
         readers = _readers(node, computed)
 
+        def joinable(position: int, source: int) -> bool:
+            return source in readers and source not in kept and readers[source] == {position}
+
         def join(position: int, source: int | None) -> None:
-            if (
-                source is not None
-                and source in readers
-                and source not in kept
-                and readers[source] == {position}
-            ):
+            if source is not None and joinable(position, source):
                 self._source[position] = source
 
         for position in computed:
             join(position, self._summed(position))
         for position in reversed(computed):  # the last maximum tells that those before it serve nothing else
             join(position, self._refined(position))
+        sizes: dict[int, int] = {}
         for position in computed:
+            tail = node(position).tail
+            own = sizes[position] = len(tail.ops) if isinstance(tail, Program) else 0
             for source in self._continued(position):
-                join(position, source)
+                if joinable(position, source) and own + sizes[source] <= MAX_OPERATIONS:
+                    join(position, source)
+                    sizes[position] = own + sizes[source]
         self.hidden = frozenset(self._source.values())
 
     def is_product(self, position: int) -> bool:
