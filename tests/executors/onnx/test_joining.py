@@ -84,6 +84,14 @@ def test_elementwise_chain__read_otherwise_or_twice__is_kept_apart(view: str) ->
     assert used["Clip"] == 2
 
 
+def test_elementwise_chain__three_hundred_long__is_exact() -> None:
+    builder = new_builder()
+    x = total = builder.const(_RNG.normal(size=7).astype(np.float32))
+    for _ in range(300):
+        total = builder.map(lambda t, v: t * 0.5 + v, total, x)
+    require_exact(builder, total)
+
+
 def test_elementwise_chain__operands_shared_and_copied__is_exact() -> None:
     builder = new_builder()
     a, b = (builder.const(_RNG.integers(-9, 9, (3, 70), np.int16)) for _ in range(2))
