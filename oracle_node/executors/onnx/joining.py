@@ -116,7 +116,10 @@ class Joins:
         if not isinstance(node.tail, Program) or not prod(node.shape):
             return
         whole = View(0, node.shape, contiguous(node.shape))
-        for ref in dict.fromkeys(node.refs):
+        read = (
+            node.refs if node.tail.ops else node.refs[-1:]
+        )  # without operations the last operand is the result
+        for ref in dict.fromkeys(read):
             source = self._node(ref)
             as_it_lies = all(reading.view == whole for reading in node.readings if reading.ref == ref)
             if isinstance(source.tail, Program) and source.shape == node.shape and as_it_lies:

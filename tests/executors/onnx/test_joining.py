@@ -92,6 +92,14 @@ def test_elementwise_chain__three_hundred_long__is_exact() -> None:
     require_exact(builder, total)
 
 
+@pytest.mark.parametrize("place", [0, 1])
+def test_elementwise_chain__program_without_operations__is_its_last_operand(place: int) -> None:
+    builder = new_builder()
+    x = builder.const(_RNG.integers(-9, 9, (3, 4), np.int16))
+    operands = [builder.map(lambda v: v + 1, x), x]
+    require_exact(builder, builder.map(lambda a, b: b, *(operands if place else operands[::-1])))
+
+
 def test_elementwise_chain__operands_shared_and_copied__is_exact() -> None:
     builder = new_builder()
     a, b = (builder.const(_RNG.integers(-9, 9, (3, 70), np.int16)) for _ in range(2))
