@@ -73,7 +73,7 @@ def _input(
 
 def _answer(tensor: TensorInfo, labels: Sequence[str]) -> ClassesPart | EmbeddingPart | TensorPart:
     name, shape = tensor.name, tensor.shape
-    is_vector = tensor.elements > 1 and tensor.elements == max(shape)
+    is_vector = not tensor.is_free and tensor.elements > 1 and tensor.elements == max(tensor.dims)
     if is_vector and (labels or name.lower() in _SCORES):
         scores = _SCORES.get(name.lower(), "scores")
         return ClassesPart(kind="classes", name=name, shape=shape, scores=scores, labels=tuple(labels))

@@ -3,27 +3,44 @@
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import prod
 
 from oracle_node.tape.instruction import Tape
 
+LENGTH = "length"
+"""What a dimension that requests choose is called where its file has no name for it."""
 Progress = Callable[[int, int], None]
 """Called with (done, total) as an import goes on."""
 
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """A tensor at the edge of a model: row-major little-endian bytes of `dtype` (a numpy name) and `shape`."""
+    """A tensor at the edge of a model: row-major little-endian bytes of `dtype` (a numpy name) and `shape`.
+
+    A dimension that requests choose has a name instead of a number.
+    """
 
     name: str
-    shape: tuple[int, ...]
+    shape: tuple[int | str, ...]
     dtype: str
 
     @property
+    def is_free(self) -> bool:
+        """Whether its number of elements depends on the request."""
+        return not all(isinstance(dimension, int) for dimension in self.shape)
+
+    @property
+    def dims(self) -> tuple[int, ...]:
+        """The shape as numbers; ValueError where one depends on the request."""
+        dims = tuple(dimension for dimension in self.shape if isinstance(dimension, int))
+        if len(dims) < len(self.shape):
+            raise ValueError(f"{self.name} of shape {self.shape} has no fixed length")
+        return dims
+
+    @property
     def elements(self) -> int:
-        total = 1
-        for dimension in self.shape:
-            total *= dimension
-        return total
+        """How many; ValueError where that depends on the request."""
+        return prod(self.dims)
 
 
 @dataclass(frozen=True)
@@ -56,7 +73,10 @@ class ImportedModel:
 def _joined(parts: tuple[TensorInfo, ...]) -> TensorInfo:
     if len(parts) == 1:
         return parts[0]
-    return TensorInfo("+".join(p.name for p in parts), (sum(p.elements for p in parts),), parts[0].dtype)
+    name = "+".join(p.name for p in parts)
+    if any(part.is_free for part in parts):
+        return TensorInfo(name, (LENGTH,), parts[0].dtype)
+    return TensorInfo(name, (sum(p.elements for p in parts),), parts[0].dtype)
 
 
 def count_names(names: list[str]) -> dict[str, int]:

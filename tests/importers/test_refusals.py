@@ -141,15 +141,21 @@ def test_opset__outside_the_supported_ones__is_refused(opset: int, network: Netw
     assert f"opset {opset}" in _refusal(path)
 
 
-def test_input__with_an_open_dimension__is_refused_unless_it_is_the_batch(network: Network) -> None:
-    path = network([("Relu", ["x"], ["y"], {})], {"x": X}, {"y": np.float32})
+def test_input__with_an_open_dimension__is_refused_unless_it_is_the_batch_or_of_one_row(
+    network: Network,
+) -> None:
+    path = network([("Relu", ["x"], ["y"], {})], {"x": X[:1, None]}, {"y": np.float32})
     model = onnx.load(path)
-    model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "batch"
+    dims = model.graph.input[0].type.tensor_type.shape.dim
+    dims[0].dim_param = "batch"
     onnx.save(model, path)
-    assert import_onnx(path).input.shape == (1, 3)
-    model.graph.input[0].type.tensor_type.shape.dim[1].dim_param = "length"
+    assert import_onnx(path).input.shape == (1, 1, 3)
+    dims[2].dim_param = "length"
     onnx.save(model, path)
-    assert "dimension 1 of input x is not fixed" in _refusal(path)
+    assert import_onnx(path).input.shape == (1, 1, "length")
+    dims[1].dim_value = 2
+    onnx.save(model, path)
+    assert "dimension 2 of input x is not fixed" in _refusal(path)
 
 
 def test_input__double__is_refused(network: Network) -> None:

@@ -15,21 +15,19 @@ import numpy as np
 
 from oracle_node.errors import AdmissionError, ModelError
 from oracle_node.importers.imported import ImportedModel, Progress, TensorInfo, count_names
+from oracle_node.importers.onnx.extents import times
 from oracle_node.importers.onnx.graph import Graph, GraphNode, load
 from oracle_node.importers.onnx.lowering import Lowering
 from oracle_node.importers.onnx.node import Handler, Node
 from oracle_node.importers.onnx.operators import HANDLERS, ROUNDED_HANDLERS
 from oracle_node.importers.onnx.operators.quantized import has_quantised
-from oracle_node.importers.onnx.tabular import has_tables, has_trees
+from oracle_node.importers.onnx.request import Request, read, request_of
+from oracle_node.importers.onnx.tabular import has_trees
 from oracle_node.importers.onnx.tensor import Tensor
 from oracle_node.tape.builder import TapeBuilder
 from oracle_node.tape.instruction import DEFAULT_STEP_BOUND, Source
-from oracle_node.tape.types import Array, DType, SourceKind
+from oracle_node.tape.types import Array, DType
 
-DEFAULT_FLOAT_RANGE = (-(2.0**20), 2.0**20)
-"""What float inputs are clamped to unless the importer is told otherwise."""
-TABLE_FLOAT_RANGE = (-(2.0**40), 2.0**40)
-"""The same for models of tables, whose features are incomes and populations too."""
 MAX_LENGTH = (1 << 32) - 1
 """Elements of a request, and of an answer, that a model directory can state."""
 _SHARED_OPERATIONS = 8
@@ -42,6 +40,7 @@ def import_onnx(
     weights: Literal[8, 15, 21] = 15,
     input_range: tuple[float, float] | None = None,
     outputs: tuple[str, ...] | None = None,
+    longest: int | None = None,
     step_bound: int = DEFAULT_STEP_BOUND,
     keep: Callable[[Array], Array] | None = None,
     progress: Progress | None = None,
@@ -49,22 +48,22 @@ def import_onnx(
     """The network in an ONNX file as a tape with `weights`-bit weights.
 
     Inputs are clamped to `input_range` (default ±2^20 for floats, ±2^40 where the file has operators of ai.onnx.ml).
+    An input of free length may have up to `longest` elements (default 256); masks and segments beside it are ones and
+    zeros, and no part of the request.
     The answer is the network's outputs (of a classifier in that domain its scores), or those named in `outputs`, one
     after another. `keep` gets every constant, in order; `progress(done, total)` is called after every node. ModelError
     names the file's or the node's fault, AdmissionError the node for which no proof was found.
     """
     graph = load(Path(path), outputs)
-    length = sum(info.elements for info in graph.inputs)
-    if len({info.dtype for info in graph.inputs}) > 1:
-        raise ModelError(f"{path}: its inputs have different types, but a request has one: add Cast nodes")
-    if length > MAX_LENGTH:
+    request = request_of(path, graph, longest)
+    if request.source.max_elements > MAX_LENGTH:
+        length = request.source.max_elements
         raise ModelError(f"{path}: its inputs have {length} elements, a request has at most {MAX_LENGTH}")
-    request = Source(DType.of(np.empty(0, graph.inputs[0].dtype)), length, length)
     arrays = [*graph.constants.values(), *(a for node in graph.nodes for a in node.attributes.values())]
     stored = sum(array.size for array in arrays if isinstance(array, np.ndarray))
-    low = Lowering(TapeBuilder(request, step_bound=step_bound, keep=keep), weights, stored)
+    low = Lowering(TapeBuilder(request.source, step_bound=step_bound, keep=keep), weights, stored)
     try:
-        tensors = _inputs(low.b, graph, input_range)
+        tensors = read(low, graph, request, input_range)
     except AdmissionError as error:
         raise AdmissionError(f"{path}: {error}") from None
     tensors.update({name: Tensor.constant(data) for name, data in graph.constants.items()})
@@ -75,37 +74,12 @@ def import_onnx(
         _lower(low, handlers, graph.opset, node, tensors, readers)
         if progress is not None:
             progress(done, len(graph.nodes))
-    options = {"weights": weights, "input_range": input_range, "outputs": outputs}
+    options = {"weights": weights, "input_range": input_range, "outputs": outputs, "longest": longest}
     answers = [_known(tensors, name, "the network's output") for name in graph.outputs]
     try:
-        return _finished(low, graph, answers, options)
+        return _finished(low, graph, request, answers, options)
     except ValueError as error:
         raise ModelError(f"{path}: its outputs cannot be written ({error})") from error
-
-
-def _inputs(b: TapeBuilder, graph: Graph, input_range: tuple[float, float] | None) -> dict[str, Tensor]:
-    """The network's inputs, one after another in the request."""
-    source = b.sources[SourceKind.REQUEST]
-    if input_range is None:
-        floats = TABLE_FLOAT_RANGE if has_tables(graph.nodes) else DEFAULT_FLOAT_RANGE
-        low, high = floats if source.dtype is DType.F32 else _integer_range(source.dtype)
-    else:
-        low, high = input_range
-    if len(graph.inputs) == 1:
-        info = graph.inputs[0]
-        view = b.input(SourceKind.REQUEST, info.shape, low, high)
-        return {info.name: Tensor.of_view(view, b.interval(view), np.dtype(info.dtype))}
-    whole, start, tensors = b.input(SourceKind.REQUEST, (source.max_elements,), low, high), 0, {}
-    for info in graph.inputs:
-        view = whole.slice(0, start, info.elements).reshape(*info.shape)
-        tensors[info.name] = Tensor.of_view(view, b.interval(view), np.dtype(info.dtype))
-        start += info.elements
-    return tensors
-
-
-def _integer_range(dtype: DType) -> tuple[int, int]:
-    low, high = dtype.bounds
-    return max(low, -(2**31)), min(high, 2**31 - 1)
 
 
 def _lower(
@@ -157,7 +131,7 @@ def _known(tensors: Mapping[str, Tensor], name: str, reader: str) -> Tensor:
 
 
 def _finished(
-    low: Lowering, graph: Graph, answers: Sequence[Tensor], options: Mapping[str, object]
+    low: Lowering, graph: Graph, request: Request, answers: Sequence[Tensor], options: Mapping[str, object]
 ) -> ImportedModel:
     """The tape that answers the outputs, row-major, joined where there are several."""
     types = {answer.dtype for answer in answers}
@@ -172,24 +146,26 @@ def _finished(
         views = [low.contiguous(low.leaf(a) if a.is_constant else a) for a in answers]
         views = [v if v.dtype is stored else low.b.map(lambda x: x, v, dtype=stored) for v in views]
         if len(views) > 1:
-            views = [low.b.concat([v.reshape(a.size) for v, a in zip(views, answers, strict=True)], 0)]
+            views = [
+                low.b.concat([v.reshape(times(a.extents)) for v, a in zip(views, answers, strict=True)], 0)
+            ]
         tape = low.b.finish(views[0])
     infos = tuple(
-        TensorInfo(name, a.shape, stored.numpy.name) for name, a in zip(graph.outputs, answers, strict=True)
+        TensorInfo(name, request.named(a.extents), stored.numpy.name)
+        for name, a in zip(graph.outputs, answers, strict=True)
     )
-    elements = sum(info.elements for info in infos)
-    if elements > MAX_LENGTH:
-        raise ModelError(
-            f"the answer has {elements} elements, a claim has at most {MAX_LENGTH}: choose outputs="
-        )
-    sources = (tape.sources[0], Source(stored, elements, elements), Source())
+    ends = [low.bounds(times(a.extents)) for a in answers]
+    least, most = (sum(end[i] for end in ends) for i in (0, 1))
+    if most > MAX_LENGTH:
+        raise ModelError(f"the answer has {most} elements, a claim has at most {MAX_LENGTH}: choose outputs=")
+    sources = (tape.sources[0], Source(stored, least, most), Source())
     return ImportedModel(
         tape=replace(tape, sources=sources),
-        inputs=graph.inputs,
+        inputs=request.inputs,
         answers=infos,
         source_sha256=graph.sha256,
         options=dict(options),
         operators=count_names([node.operator for node in graph.nodes]),
-        labels=graph.labels if len(graph.labels) == elements else (),
-        notes=graph.notes,
+        labels=graph.labels if len(graph.labels) == least == most else (),
+        notes=(*graph.notes, *request.notes),
     )

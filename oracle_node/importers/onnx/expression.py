@@ -7,13 +7,12 @@ other node applies a scalar function. Moving data moves the leaves. Not here: wh
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from oracle_node.importers.onnx.extents import Extents, typical
 from oracle_node.tape.affine import Affine
 from oracle_node.tape.expression import Number, Scalar, ScalarFunction
 from oracle_node.tape.interval import Interval
 from oracle_node.tape.types import Kind
 from oracle_node.tape.view import View
-
-Dims = tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,57 +113,61 @@ def map_leaves(expression: Expression, move: Callable[[View], View]) -> Expressi
     return moved(expression)
 
 
-def strides_of(view: View) -> Dims:
-    """The strides of a view of fixed shape."""
-    return tuple(s.constant for s in view.strides)
-
-
-def memory_order(views: list[View]) -> Dims:
+def memory_order(views: list[View]) -> tuple[int, ...]:
     """The axes from the outermost to the innermost in memory, judged by the view that spans most elements."""
 
     def spanned(view: View) -> int:
         total = 1
-        for dimension, stride in zip(view.dims, strides_of(view), strict=True):
-            total *= dimension if stride else 1
+        for dimension, stride in zip(view.shape, view.strides, strict=True):
+            total *= typical(dimension) if typical(stride) else 1
         return total
 
     main = max(views, key=spanned)
-    strides = strides_of(main)
+    strides = [typical(s) for s in main.strides]
     # a broadcast axis goes outside: nothing is near anything along it
     return tuple(sorted(range(main.rank), key=lambda a: (strides[a] != 0, -abs(strides[a]))))
 
 
-def reshaped_view(view: View, shape: Dims) -> View | None:
+def reshaped_view(view: View, shape: Extents) -> View | None:
     """The same elements in the same order as a view of another shape; None where no strides can express it."""
-    old = [(d, s) for d, s in zip(view.dims, strides_of(view), strict=True) if d != 1]
-    new = [(axis, d) for axis, d in enumerate(shape) if d != 1]
-    strides = [0] * len(shape)
+    target = tuple(map(Affine.of, shape))
+    try:
+        strides = _reshaped_strides(view, target)
+    except ValueError:  # two free lengths in one product
+        return None
+    return None if strides is None else View(
+        view.ref, view.dtype, view.tensor_shape, target, strides, view.offset
+    )  # fmt: skip
+
+
+def _reshaped_strides(view: View, shape: tuple[Affine, ...]) -> tuple[Affine, ...] | None:
+    one = Affine(1)
+    old = [(d, s) for d, s in zip(view.shape, view.strides, strict=True) if d != one]
+    new = [(axis, d) for axis, d in enumerate(shape) if d != one]
+    strides = [Affine(0)] * len(shape)
     i = j = 0
     while i < len(old) and j < len(new):
         old_end, new_end = i + 1, j + 1
         old_size, new_size = old[i][0], new[j][1]
         while old_size != new_size:
-            if new_size < old_size:
-                new_size *= new[new_end][1]
+            if typical(new_size) < typical(old_size):
+                if new_end == len(new):
+                    return None
+                new_size = new_size * new[new_end][1]
                 new_end += 1
             else:
-                old_size *= old[old_end][0]
+                if old_end == len(old):
+                    return None
+                old_size = old_size * old[old_end][0]
                 old_end += 1
         if any(old[k][1] != old[k + 1][0] * old[k + 1][1] for k in range(i, old_end - 1)):
             return None
         stride = old[old_end - 1][1]
         for axis, dimension in reversed(new[j:new_end]):
             strides[axis] = stride
-            stride *= dimension
+            stride = stride * dimension
         i, j = old_end, new_end
-    return View(
-        view.ref,
-        view.dtype,
-        view.tensor_shape,
-        tuple(Affine(d) for d in shape),
-        tuple(Affine(s) for s in strides),
-        view.offset,
-    )
+    return tuple(strides)
 
 
 def select(view: View, axes: Sequence[int]) -> View:
@@ -175,7 +178,7 @@ def select(view: View, axes: Sequence[int]) -> View:
     )  # fmt: skip
 
 
-def place(view: View, axes: Sequence[int], shape: Dims) -> View:
+def place(view: View, axes: Sequence[int], shape: Extents) -> View:
     """The opposite of `select`: axis i of the view becomes axis axes[i] of `shape`, the others have length 1."""
     dimensions, strides = [Affine(1)] * len(shape), [Affine(0)] * len(shape)
     for position, axis in enumerate(axes):
@@ -183,5 +186,5 @@ def place(view: View, axes: Sequence[int], shape: Dims) -> View:
     return View(view.ref, view.dtype, view.tensor_shape, tuple(dimensions), tuple(strides), view.offset)
 
 
-def broadcast(expression: Expression, axes: Dims) -> Expression:
+def broadcast(expression: Expression, axes: Extents) -> Expression:
     return map_leaves(expression, lambda view: view.broadcast_to(axes))

@@ -13,7 +13,7 @@ from onnx.external_data_helper import load_external_data_for_model
 
 from oracle_node.errors import ModelError
 from oracle_node.files import read_regular
-from oracle_node.importers.imported import TensorInfo
+from oracle_node.importers.imported import LENGTH, TensorInfo
 from oracle_node.importers.onnx import tabular
 from oracle_node.tape.types import Array
 
@@ -173,7 +173,7 @@ def _needed(nodes: list[GraphNode], outputs: tuple[str, ...]) -> tuple[GraphNode
 
 
 def _input(proto: onnx.ValueInfoProto) -> TensorInfo:
-    """An input's type and shape; a symbolic or absent batch dimension is 1."""
+    """An input's type and shape; a symbolic or absent batch dimension is 1, any other has its name or is `length`."""
     tensor = proto.type.tensor_type
     if tensor.elem_type not in _TENSOR_TYPES:
         kinds = onnx.TensorProto.DataType
@@ -181,15 +181,8 @@ def _input(proto: onnx.ValueInfoProto) -> TensorInfo:
         raise ModelError(
             f"input {proto.name} is {kind}: only float32 and integers up to 64 bits are supported"
         )
-    shape = []
+    shape: list[int | str] = []
     for axis, dimension in enumerate(tensor.shape.dim):
-        size = dimension.dim_value
-        if size < 1:
-            if axis > 0:
-                raise ModelError(
-                    f"dimension {axis} of input {proto.name} is not fixed: "
-                    "fix it with onnxruntime.tools.make_dynamic_shape_fixed"
-                )
-            size = 1
-        shape.append(int(size))
+        size = int(dimension.dim_value)
+        shape.append(size if size > 0 else 1 if axis == 0 else dimension.dim_param or LENGTH)
     return TensorInfo(proto.name, tuple(shape), _TENSOR_TYPES[tensor.elem_type])

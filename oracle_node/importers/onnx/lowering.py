@@ -13,7 +13,6 @@ import numpy as np
 from oracle_node.errors import AdmissionError, ModelError
 from oracle_node.importers.onnx.expression import (
     Apply,
-    Dims,
     Expression,
     Immediate,
     Leaf,
@@ -26,12 +25,15 @@ from oracle_node.importers.onnx.expression import (
     scalar_function,
     select,
 )
+from oracle_node.importers.onnx.extents import Extent, Extents, broadcast_extents, storable, text
 from oracle_node.importers.onnx.scaling import write_scaling
 from oracle_node.importers.onnx.tensor import Scaling, Tensor
 from oracle_node.tape import interval as iv
+from oracle_node.tape.affine import Affine
 from oracle_node.tape.builder import TapeBuilder
 from oracle_node.tape.expression import Number, Scalar, ScalarFunction, record
 from oracle_node.tape.interval import Interval, RangeError
+from oracle_node.tape.region import Region
 from oracle_node.tape.scalar import MAX_OPERATIONS
 from oracle_node.tape.types import Array, DType
 from oracle_node.tape.view import View
@@ -55,9 +57,14 @@ class Lowering:
     def __init__(self, builder: TapeBuilder, weights: int, stored: int = 0) -> None:
         """`stored`: elements of the file's own constants, which others made of them may have too."""
         self.b = builder
+        self._region = Region(builder.sources)
         self.weight_bits = weights
         self._room, self._made = max(MAX_ELEMENTS, stored), 0
         self._plain: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def bounds(self, value: Extent) -> tuple[int, int]:
+        """The least and the most that a length may be."""
+        return self._region.bounds(value)
 
     def require_room(self, *shape: int) -> None:
         """ModelError for a constant of that shape if it is too large to be made; ask before taking memory for it."""
@@ -67,9 +74,9 @@ class Lowering:
     def account(self, results: Iterable[Tensor]) -> None:
         """What an operator has made: ModelError where a constant, or all so far, are too large."""
         for result in results:
-            if result.is_constant:
-                self.require_room(*result.shape)
-                self._made += result.size
+            if result.data is not None:
+                self.require_room(*result.data.shape)
+                self._made += result.data.size
         if self._made > _ALL_ROOM * self._room:
             raise ModelError(
                 f"the constants made so far have {self._made} elements, far more than the file's"
@@ -84,6 +91,9 @@ class Lowering:
         ]
         tensors = [self.frozen(t) for t in tensors]
         if all(isinstance(t.expression, Immediate) for t in tensors):
+            known = self._computed(function, tensors, dtype)
+            if known is not None:
+                return known
             tensors[0] = self.materialise(tensors[0])
         while True:
             result = self._combine(function, self._aligned(tensors), dtype)
@@ -98,6 +108,20 @@ class Lowering:
             written = self.materialise(whole)
             tensors = [written if t is whole else t for t in tensors]
 
+    def _computed(
+        self, function: ScalarFunction, tensors: list[Tensor], dtype: "np.dtype[np.generic]"
+    ) -> Tensor | None:
+        """The function of numbers; None where their intervals do not tell the result to the last bit."""
+        first, *others = [t.expression for t in tensors if isinstance(t.expression, Immediate)]
+        program = record(lambda s: function(s, *(o.value for o in others)), [first.kind])
+        try:
+            result = iv.run_program(program, [first.interval])[-1]
+        except RangeError as error:
+            raise AdmissionError(str(error)) from None
+        if result.lo != result.hi or (result.kind == "float" and result.magnitude > LIMIT):
+            return None
+        return Tensor.of(Immediate(result.lo), broadcast_extents([t.extents for t in tensors]), dtype)
+
     def scaled(self, x: Tensor, scale: "Array | float", shift: "Array | float" = 0.0) -> Tensor:
         """x·scale + shift with constants (broadcast over x), merged with what is pending; x is f32."""
         a, c = np.asarray(scale, np.float64), np.asarray(shift, np.float64)
@@ -110,19 +134,19 @@ class Lowering:
         a, c = (
             v.reshape(()) if v.size == 1 else v.reshape((1,) * (x.rank - v.ndim) + v.shape) for v in (a, c)
         )
-        if _broadcast_dims([x.shape, a.shape, c.shape]) != x.shape:
-            raise ModelError(f"constants of {a.shape} and {c.shape} do not fit a tensor of {x.shape}")
+        if broadcast_extents([x.extents, a.shape, c.shape]) != x.extents:
+            raise ModelError(f"constants of {a.shape} and {c.shape} do not fit a tensor of {text(x.extents)}")
         if x.scaling is not None:
             shapes = x.scaling.scale.shape, x.scaling.shift.shape, a.shape, c.shape
-            if prod(_broadcast_dims(shapes)) > self._room:
+            if prod(np.broadcast_shapes(*shapes)) > self._room:
                 x = self.frozen(x)
         pending = x.scaling or Scaling(np.ones(()), np.zeros(()))
-        return Tensor(x.shape, x.dtype, None, x.expression, x.axes, pending.then(a, c))
+        return Tensor(x.extents, x.dtype, None, x.expression, x.axes, pending.then(a, c))
 
     def rescaled(self, x: Tensor, scale: Array, factor: Tensor) -> Tensor:
         """x·(factor·scale), pending: `factor` is known only at run time, x has nothing pending."""
         pending = Scaling(scale, np.zeros(()), self._aligned_to(self.frozen(factor), x.axes))
-        return Tensor(x.shape, F32, None, x.expression, x.axes, pending)
+        return Tensor(x.extents, F32, None, x.expression, x.axes, pending)
 
     def settled(self, x: Tensor) -> Tensor:
         """x without anything pending that stands in the way of moving it: constants pass through."""
@@ -135,17 +159,18 @@ class Lowering:
         """x as one tensor of the tape, its axes in `order` in memory (outermost first; None: as its operands lie)."""
         x = self.frozen(x)
         if isinstance(x.expression, Immediate):
-            return self.filled(np.asarray(x.expression.value, x.dtype), x.shape)
+            return self.filled(np.asarray(x.expression.value, x.dtype), x.extents)
         if x.is_reshaped:
-            view = reshaped_view(self._write(x.expression, x.axes, range(len(x.axes))), x.shape)
-            assert view is not None
+            view = reshaped_view(self._write(x.expression, x.axes, range(len(x.axes))), x.extents)
+            if view is None:
+                raise ModelError("two axes of free length cannot be reshaped together")
         else:
             views = leaves(x.expression)
-            view = self._write(x.expression, x.shape, order if order is not None else memory_order(views))
+            view = self._write(x.expression, x.extents, order if order is not None else memory_order(views))
         return Tensor.of_view(view, self.b.interval(view), x.dtype)
 
     def contiguous(self, x: Tensor) -> View:
-        """x as a row-major tensor of its own shape."""
+        """x as a row-major tensor of its own shape; of two free axes the first comes before all others in memory."""
         x = self.settled(x)
         return self.only_view(self.materialise(x, range(x.rank)))
 
@@ -166,11 +191,29 @@ class Lowering:
     def leaf(self, x: Tensor) -> Tensor:
         """x in the tape's memory, read through whatever view it has."""
         if x.data is not None:
-            return self.constant(x.data) if x.size > 1 else self.filled(x.data, x.shape)
+            return self.constant(x.data) if x.data.size > 1 or x.is_free else self.filled(x.data, x.extents)
         x = self.settled(x)
         return x if isinstance(x.expression, Leaf) else self.materialise(x)
 
-    def filled(self, value: Array, shape: Dims) -> Tensor:
+    def movable(self, x: Tensor) -> Tensor:
+        """x as an expression that can be moved into a shape that depends on the request."""
+        return self.settled(self.frozen(x))
+
+    def uniform(self, value: Array, extents: Extents) -> Tensor:
+        """One number everywhere, known at import; nothing is written to the tape."""
+        number = self.frozen(Tensor.constant(value.reshape(())))
+        return Tensor.of(number.expression, extents, number.dtype)
+
+    def only_value(self, x: Tensor) -> Number | None:
+        """The number that x holds everywhere, where that is known at import."""
+        if x.data is not None and x.data.size and x.data.dtype != object:
+            first = x.data.flat[0]
+            return (float(first) if x.is_float else int(first)) if (x.data == first).all() else None
+        if x.scaling is None and isinstance(x.expression, Immediate) and x.data is None:
+            return x.expression.value
+        return None
+
+    def filled(self, value: Array, shape: Extents) -> Tensor:
         """One number everywhere."""
         view = self.b.const(_narrow(np.asarray(value).reshape(()))).broadcast_to(shape)
         return Tensor.of_view(view, self.b.interval(view), value.dtype)
@@ -197,8 +240,10 @@ class Lowering:
 
     def constant(self, data: Array) -> Tensor:
         """Constant data as a leaf, or as an immediate where it is a single number."""
+        if data.dtype == object:
+            return self.measured(data)
         if data.dtype == np.float32 and not np.isfinite(data).all():
-            raise ModelError("constant data is not finite")
+            data = _saturated(data)
         if data.dtype not in (np.bool_, *(dtype.numpy for dtype in DType)):
             raise ModelError(
                 f"constant data is {data.dtype}: only float32 and integers up to 64 bits can be imported"
@@ -210,11 +255,23 @@ class Lowering:
         view = self.b.const(np.ascontiguousarray(_narrow(data)))
         return Tensor.of_view(view, self.b.interval(view), data.dtype)
 
+    def measured(self, values: Array) -> Tensor:
+        """Whole numbers that depend on the request's length, as a tensor of the tape: read off a constant 0, 1, 2, …"""
+        views = []
+        for value in values.reshape(-1):
+            value = Affine.of(value)
+            least, most = self.bounds(value)
+            if least < 0 or most > MAX_ELEMENTS:
+                raise ModelError(f"a length of {least} to {most} is not supported")
+            views.append(self.b.const(np.arange(most + 1, dtype=np.int32)).slice(0, value, 1))
+        view = self.b.concat(views, 0).reshape(*values.shape)
+        return Tensor.of_view(view, self.b.interval(view), I64)
+
     def _aligned(self, tensors: list[Tensor]) -> list[Tensor]:
         """The same tensors over one common list of axes; a pending reshape is kept where all can follow it."""
-        shape = _broadcast_dims([t.shape for t in tensors])
+        shape = broadcast_extents([t.extents for t in tensors])
         pending = next((t for t in tensors if t.is_reshaped), None)
-        if pending is not None and pending.shape == shape:
+        if pending is not None and pending.extents == shape:
             with suppress(ValueError):
                 return [
                     Tensor(shape, t.dtype, None, self._aligned_to(t, pending.axes, shape), pending.axes)
@@ -223,16 +280,16 @@ class Lowering:
         settled = [self.settled(t) for t in tensors]
         return [Tensor.of(broadcast(t.expression, shape), shape, t.dtype) for t in settled]
 
-    def _aligned_to(self, x: Tensor, axes: Dims, shape: Dims | None = None) -> Expression:
+    def _aligned_to(self, x: Tensor, axes: Extents, shape: Extents | None = None) -> Expression:
         """x's expression over axes whose row-major order is that of `shape`; ValueError where it has none."""
-        if x.axes == axes and x.shape == (shape or axes):
+        if x.axes == axes and x.extents == (shape or axes):
             return x.expression
-        if x.size == 1:
+        if x.is_single:
             return map_leaves(x.expression, lambda v: _single(v).broadcast_to(axes))
         if shape is None:
             return broadcast(x.expression, axes)
         if (
-            x.shape != shape
+            x.extents != shape
             or x.is_reshaped
             or any(reshaped_view(v, axes) is None for v in leaves(x.expression))
         ):
@@ -244,7 +301,7 @@ class Lowering:
     ) -> Tensor:
         first = aligned[0]
         node = self.node(function, tuple(t.expression for t in aligned))
-        return Tensor(first.shape, dtype, None, node, first.axes)
+        return Tensor(first.extents, dtype, None, node, first.axes)
 
     def node(self, function: ScalarFunction, arguments: tuple[Expression, ...]) -> Expression:
         """Apply with its interval proved; a float that may exceed LIMIT is clamped."""
@@ -268,9 +325,9 @@ class Lowering:
             return Apply(lambda *s: _limited(function(*s), low, high), arguments, clamped)
         return Apply(function, arguments, result)
 
-    def _write(self, expression: Expression, shape: Dims, order: Sequence[int]) -> View:
+    def _write(self, expression: Expression, shape: Extents, order: Sequence[int]) -> View:
         """Emit the expression with its axes in that order in memory; returns the view in the original order."""
-        kept = [axis for axis in order if shape[axis] != 1]
+        kept = storable([axis for axis in order if shape[axis] != 1], shape)
         views = leaves(expression)
         moved = [select(view, kept) for view in views]
         if isinstance(expression, Leaf):
@@ -282,11 +339,11 @@ def _single(view: View) -> View:
     return View(view.ref, view.dtype, view.tensor_shape, (), (), view.offset)
 
 
-def _broadcast_dims(shapes: Sequence[Dims]) -> Dims:
-    try:
-        return tuple(int(d) for d in np.broadcast_shapes(*shapes))
-    except ValueError:
-        raise ModelError(f"shapes {', '.join(map(str, shapes))} do not broadcast") from None
+def _saturated(data: Array) -> Array:
+    """Infinities as ±LIMIT, which masks as well: added to a score that is far smaller, or chosen instead of it."""
+    if np.isnan(data).any():
+        raise ModelError("constant data is not a number")
+    return np.clip(data, np.float32(-LIMIT), np.float32(LIMIT))
 
 
 def _operations(expression: Expression) -> int:

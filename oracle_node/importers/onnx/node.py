@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from oracle_node.errors import ModelError
+from oracle_node.importers.onnx.extents import Extent, extent
 from oracle_node.importers.onnx.lowering import Lowering
 from oracle_node.importers.onnx.tensor import Tensor
 from oracle_node.tape.types import Array
@@ -56,9 +57,25 @@ class Node:
     def numbers(self, position: int, what: str) -> list[int]:
         """Whole numbers that must be known at import: a shape, axes, sizes."""
         data = self.constant(position, what)
+        if data.dtype == object:
+            self.refuse(f"its {what} depends on the request's length: only fixed numbers are supported")
         if data.size > _MAX_NUMBERS or data.dtype.kind not in "iu":
             self.refuse(f"its {what}, {data.size} numbers of {data.dtype}, are not a few integers")
         return [int(v) for v in data.reshape(-1)]
+
+    def lengths(self, position: int, what: str) -> list[Extent]:
+        """Whole numbers that may depend on the request's length."""
+        data = self.constant(position, what)
+        if data.dtype == object and data.size <= _MAX_NUMBERS:
+            return [extent(v) for v in data.reshape(-1)]
+        return list(self.numbers(position, what))
+
+    def positions(self, position: int, attribute: str) -> list[Extent] | None:
+        """As `integers`, but they may depend on the request's length."""
+        if self.has(position):
+            return self.lengths(position, attribute)
+        value = self.attributes.get(attribute)
+        return None if value is None else [int(v) for v in value]
 
     def integers(
         self, position: int, attribute: str, default: Sequence[int] | None = None

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from oracle_node.errors import ModelError
-from oracle_node.importers.onnx.expression import select
+from oracle_node.importers.onnx.expression import place, select
+from oracle_node.importers.onnx.extents import extent, storable
 from oracle_node.importers.onnx.lowering import Lowering
 from oracle_node.importers.onnx.reductions import Quantised, quantise
 from oracle_node.importers.onnx.tensor import Tensor
-from oracle_node.tape.affine import Affine
 from oracle_node.tape.blocks import contract_bounded, quantize_weights
 from oracle_node.tape.types import Array
 from oracle_node.tape.view import View, broadcast_shape
@@ -57,7 +57,7 @@ def contract(low: Lowering, a: View, w: View, reduce_axes: int) -> View:
     """Σ a·w over the last axes of the broadcast views; output axes of length 1 do not weigh on the instruction."""
     axes = broadcast_shape([a.shape, w.shape])
     split = len(axes) - reduce_axes
-    kept = [i for i, d in enumerate(axes[:split]) if d != Affine(1)] + list(range(split, len(axes)))
-    a, w = (select(view.broadcast_to(axes), kept) for view in (a, w))
-    result = contract_bounded(low.b, a, w, reduce_axes)
-    return result.reshape(*axes[:split])
+    extents = tuple(map(extent, axes[:split]))
+    kept = storable([i for i, d in enumerate(extents) if d != 1], extents)
+    a, w = (select(view.broadcast_to(axes), [*kept, *range(split, len(axes))]) for view in (a, w))
+    return place(contract_bounded(low.b, a, w, reduce_axes), kept, extents)

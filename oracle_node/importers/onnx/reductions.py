@@ -8,18 +8,20 @@ import numpy as np
 
 from oracle_node.errors import AdmissionError
 from oracle_node.importers.onnx.expression import (
-    Dims,
     Expression,
+    Immediate,
     leaves,
     memory_order,
     place,
     scalar_function,
     select,
 )
+from oracle_node.importers.onnx.extents import Extents, extents_of, fixed, is_fixed, size, times
 from oracle_node.importers.onnx.lowering import F32, I64, Lowering
 from oracle_node.importers.onnx.tensor import Tensor
 from oracle_node.tape.affine import SYMBOLS
 from oracle_node.tape.blocks import SMALLEST_SCALE, sum_bounded
+from oracle_node.tape.blocks import mean as mean_of_rows
 from oracle_node.tape.builder import TapeBuilder
 from oracle_node.tape.expression import Scalar
 from oracle_node.tape.instruction import Instruction, Opcode, Reducer
@@ -48,14 +50,19 @@ class Quantised:
     limit: int
 
 
-def reduced_shape(shape: Dims, axes: Sequence[int]) -> Dims:
+def reduced_shape(shape: Extents, axes: Sequence[int]) -> Extents:
     """The shape with 1 in place of the reduced axes."""
     return tuple(1 if axis in axes else d for axis, d in enumerate(shape))
 
 
 def extreme(low: Lowering, reducer: Reducer, x: Tensor, axes: Sequence[int]) -> Tensor:
-    """max or min over the axes, which stay with length 1."""
+    """max or min over the axes, which stay with length 1; free ones after the others."""
     x = low.settled(low.frozen(x))
+    if isinstance(x.expression, Immediate):
+        return Tensor.of(x.expression, reduced_shape(x.extents, axes), x.dtype)
+    free = [a for a in axes if not isinstance(x.extents[a], int)]
+    if free and len(free) < len(axes):
+        x, axes = extreme(low, reducer, x, [a for a in axes if a not in free]), free
     try:
         return _extreme(low, reducer, x, axes)
     except AdmissionError:
@@ -66,14 +73,19 @@ def extreme(low: Lowering, reducer: Reducer, x: Tensor, axes: Sequence[int]) -> 
 
 
 def _extreme(low: Lowering, reducer: Reducer, x: Tensor, axes: Sequence[int]) -> Tensor:
-    expression, shape = x.expression, reduced_shape(x.shape, axes)
+    expression, shape = x.expression, reduced_shape(x.extents, axes)
     views = leaves(expression)
-    order = [a for a in memory_order(views) if x.shape[a] != 1]
+    order = [a for a in memory_order(views) if x.extents[a] != 1]
     kept, reduced = [a for a in order if a not in axes], [a for a in order if a in axes]
     if not reduced:
         return Tensor.of(expression, shape, x.dtype)
     views = [select(view, kept + reduced) for view in views]
-    view = _levels(low, reducer, expression, views, len(reduced))
+    if is_fixed(x.extents[a] for a in reduced):
+        view = _levels(low, reducer, expression, views, len(reduced))
+    else:
+        view = low.b.reduce(
+            reducer, *views, axes=len(reduced), function=scalar_function(expression, leaves(expression))
+        )
     view = place(view, kept, shape)
     return Tensor.of_view(view, low.b.interval(view), x.dtype)
 
@@ -82,15 +94,15 @@ def _levels(low: Lowering, reducer: Reducer, expression: Expression, views: list
     """Reduce the last `axes` axes of views aligned with the expression's leaves, level by level."""
     function = scalar_function(expression, leaves(expression))
     while True:
-        dims = views[0].dims
-        size = prod(dims[len(dims) - axes :])
-        tiled, inner = _tiled(views, axes, _block(size))
+        extents = extents_of(views[0])
+        tiled, inner = _tiled(views, axes, _block(size(extents[len(extents) - axes :])))
         result = low.b.reduce(reducer, *tiled, axes=inner, function=function)
-        outer = tiled[0].rank - inner - (len(dims) - axes)
+        outer = tiled[0].rank - inner - (len(extents) - axes)
         if outer == 0:
             return result
-        kept = result.dims[: result.rank - outer]
-        views, axes, function = [result.reshape(*kept, prod(result.dims[len(kept) :]))], 1, lambda v: v
+        kept = result.shape[: result.rank - outer]
+        whole = size(extents_of(result)[len(kept) :])
+        views, axes, function = [result.reshape(*kept, whole)], 1, lambda v: v
 
 
 def _block(size: int) -> int:
@@ -108,16 +120,15 @@ def _tiled(views: list[View], axes: int, block: int) -> tuple[list[View], int]:
 
     An axis that only fits in part is covered by windows; they may overlap, which a maximum does not mind.
     """
-    rank, taken, size = views[0].rank, 0, 1
-    dims = views[0].dims
-    while taken < axes and size * dims[rank - 1 - taken] <= block:
-        size *= dims[rank - 1 - taken]
+    dims, taken, elements = fixed(extents_of(views[0])[-axes:]), 0, 1
+    while taken < axes and elements * dims[-1 - taken] <= block:
+        elements *= dims[-1 - taken]
         taken += 1
-    room = block // size
+    room = block // elements
     if taken == axes or room < 2:
         return views, max(taken, 1)
-    axis = rank - 1 - taken
-    window, stride = _cover(dims[axis], room)
+    axis = views[0].rank - 1 - taken
+    window, stride = _cover(dims[-1 - taken], room)
     return [view.windows(axis, window, stride).moved(-1, axis + 1) for view in views], taken + 1
 
 
@@ -171,11 +182,13 @@ def quantise(low: Lowering, x: Tensor, limit: int, axes: Sequence[int] | None = 
 
 def total(low: Lowering, x: Tensor, axes: Sequence[int], divisor: float = 1.0) -> Tensor:
     """Σ x / divisor over the axes, which stay with length 1; a float summand errs by at most 2^-22 of the largest."""
-    axes = [a for a in axes if x.shape[a] != 1]
-    shape = reduced_shape(x.shape, axes)
-    size = prod(x.shape[a] for a in axes)
+    axes = [a for a in axes if x.extents[a] != 1]
+    shape = reduced_shape(x.extents, axes)
     x = low.settled(x)
-    if x.is_float and size <= SMALL_SUM:
+    x = low.materialise(x) if low.only_value(x) is not None else x
+    if x.is_float and not is_fixed(x.extents):
+        return mean(low, x, axes, divisor)
+    if x.is_float and size(x.extents[a] for a in axes) <= SMALL_SUM:
         return low.scaled(_add_up(low, x, axes), 1.0 / divisor)
     kept = [a for a in memory_order(leaves(low.frozen(x).expression)) if a not in axes]
     parts = quantise(low, x, SUM_LIMIT) if x.is_float else Quantised(x, x, 1)
@@ -189,9 +202,21 @@ def total(low: Lowering, x: Tensor, axes: Sequence[int], divisor: float = 1.0) -
     return low.rescaled(result, np.asarray(1.0 / (SUM_LIMIT * divisor)), parts.scale)
 
 
+def mean(low: Lowering, x: Tensor, axes: Sequence[int], divisor: float | None = None) -> Tensor:
+    """Mean over the axes (or Σ / divisor), which stay with length 1; errs by 2^-21 of the group's largest."""
+    axes = sorted(axes)
+    order = [a for a in range(x.rank) if a not in axes] + axes
+    shape = tuple(x.extents[a] for a in order)
+    last = low.settled(low.frozen(x)).moved(shape, lambda d: d, lambda v: v.transpose(*order))
+    outer, inner = shape[: x.rank - len(axes)], shape[x.rank - len(axes) :]
+    rows = low.contiguous(last).reshape(*outer, times(inner))
+    view = mean_of_rows(low.b, rows, 1, float(size(inner)) if divisor is None else divisor)
+    return Tensor.of_view(view, low.b.interval(view), F32).reshaped(reduced_shape(x.extents, axes))
+
+
 def _add_up(low: Lowering, x: Tensor, axes: Sequence[int]) -> Tensor:
     """The slices along the axes, added in row-major order; x has few of them."""
-    shape = reduced_shape(x.shape, axes)
+    shape = reduced_shape(x.extents, axes)
     sizes = [x.shape[a] for a in axes]
     x = low.leaf(x) if x.is_constant else low.compact(x, operations=0)
     result: Tensor | None = None
@@ -223,11 +248,11 @@ def added_in_order(b: TapeBuilder, x: View) -> View:
 def argmax(low: Lowering, x: Tensor, axis: int) -> Tensor:
     """The lowest position of the largest element along the axis, which stays with length 1."""
     x = low.settled(low.frozen(x))
-    shape = reduced_shape(x.shape, [axis])
-    order = [a for a in memory_order(leaves(x.expression)) if a != axis and x.shape[a] != 1]
-    if x.shape[axis] == 1:
-        return Tensor.constant(np.broadcast_to(np.int64(0), shape))
-    if x.shape[axis] > BLOCK_ELEMENTS:
+    (length,), shape = fixed(x.extents[axis : axis + 1]), reduced_shape(x.extents, [axis])
+    order = [a for a in memory_order(leaves(x.expression)) if a != axis and x.extents[a] != 1]
+    if length == 1:
+        return Tensor.constant(np.broadcast_to(np.int64(0), fixed(shape)))
+    if length > BLOCK_ELEMENTS:
         return _argmax_blocks(low, x, axis, order)
     views = leaves(x.expression)
     moved = [select(view, [*order, axis]) for view in views]
@@ -251,6 +276,6 @@ def _argmax_blocks(low: Lowering, x: Tensor, axis: int, order: Sequence[int]) ->
     flat = b.map(lambda row, k: row + k, starts, block)
     chosen = b.gather(flat, inside.reshape(count * blocks))
     position = b.map(lambda k, i: k * stride + i, block, chosen, dtype=DType.I32)
-    shape = reduced_shape(x.shape, [axis])
+    shape = reduced_shape(x.extents, [axis])
     view = place(position.reshape(*(x.shape[a] for a in order)), order, shape)
     return Tensor.of_view(view, b.interval(view), I64)

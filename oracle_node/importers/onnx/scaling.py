@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from oracle_node.errors import ModelError
-from oracle_node.importers.onnx.expression import Dims, Expression, Leaf, broadcast
+from oracle_node.importers.onnx.expression import Expression, Leaf, broadcast
+from oracle_node.importers.onnx.extents import Extents
 from oracle_node.importers.onnx.tensor import Tensor
 from oracle_node.tape.expression import Scalar, ScalarFunction
 from oracle_node.tape.types import Array
@@ -34,10 +35,10 @@ def write_scaling(low: "Lowering", x: Tensor) -> Tensor:
         value = low.node(function, (value, factor, *parts))
     else:
         value = _scaled(low, value, scale, shift, x.axes)
-    return Tensor(x.shape, x.dtype, None, value, x.axes)
+    return Tensor(x.extents, x.dtype, None, value, x.axes)
 
 
-def _scaled(low: "Lowering", value: Expression, scale: Array, shift: Array, axes: Dims) -> Expression:
+def _scaled(low: "Lowering", value: Expression, scale: Array, shift: Array, axes: Extents) -> Expression:
     parts = _pair(low, scale, shift, axes)
     match bool((scale != 1).any()), bool(shift.any()):
         case True, True:
@@ -63,7 +64,7 @@ def _balanced(low: "Lowering", factor: Expression, scale: Array, shift: Array) -
     return factor, np.ldexp(scale, exponent)
 
 
-def _pair(low: "Lowering", scale: Array, shift: Array, axes: Dims) -> list[Expression]:
+def _pair(low: "Lowering", scale: Array, shift: Array, axes: Extents) -> list[Expression]:
     """Both as f32 expressions over the axes; equal shapes share one constant."""
     a, c = np.asarray(scale, np.float32), np.asarray(shift, np.float32)
     if not (np.isfinite(a).all() and np.isfinite(c).all()):

@@ -5,11 +5,13 @@ Resize is here too; linear and cubic resizing are a few products and sums of flo
 
 import numpy as np
 
+from oracle_node.importers.onnx.extents import text, times
 from oracle_node.importers.onnx.lowering import I64, Lowering
 from oracle_node.importers.onnx.node import Handler, Node
-from oracle_node.importers.onnx.operators.movement import reshape_to
+from oracle_node.importers.onnx.operators.movement import gathered, reshape_to, sliced
 from oracle_node.importers.onnx.reductions import argmax
 from oracle_node.importers.onnx.tensor import Tensor
+from oracle_node.tape.affine import Affine
 
 
 def _along(array: np.ndarray, axis: int, rank: int) -> np.ndarray:
@@ -33,7 +35,7 @@ def tile(low: Lowering, node: Node) -> list[Tensor]:
 
 def _permuted(low: Lowering, x: Tensor, axes: list[int]) -> Tensor:
     x = low.settled(x)
-    shape = tuple(x.shape[a] for a in axes)
+    shape = tuple(x.extents[a] for a in axes)
     return x.moved(shape, lambda d: d.transpose(axes), lambda v: v.transpose(*axes))
 
 
@@ -62,7 +64,14 @@ def space_to_depth(low: Lowering, node: Node) -> list[Tensor]:
 
 
 def arange(low: Lowering, node: Node) -> list[Tensor]:
-    """Range of constants: start + i·step, two operations of the network's type each."""
+    """Range of constants: start + i·step, two operations of the network's type each; from 0 by 1 to a free length."""
+    if node.input(1).is_free:
+        (length,) = node.lengths(1, "limit")
+        if node.numbers(0, "start") != [0] or node.numbers(2, "delta") != [1]:
+            node.refuse("a range up to a free length has to start at 0 and go by 1")
+        _, most = low.bounds(length)
+        low.require_room(most)
+        return [sliced(low, Tensor.constant(np.arange(most)), 0, 0, length)]
     start, limit, step = (
         node.constant(i, name).reshape(()) for i, name in enumerate(("start", "limit", "delta"))
     )
@@ -74,18 +83,25 @@ def arange(low: Lowering, node: Node) -> list[Tensor]:
 
 
 def size(low: Lowering, node: Node) -> list[Tensor]:
-    return [Tensor.constant(np.asarray(node.input(0).size, np.int64))]
+    return [Tensor.lengths([times(node.input(0).extents)]).reshaped(())]
 
 
 def gather_elements(low: Lowering, node: Node) -> list[Tensor]:
     """At every index that position of the axis, the other coordinates its own; negative ones count from the end."""
     x, index = node.input(0), node.input(1)
     axis = x.axis(int(node.get("axis", 0)))
-    length, rank = x.shape[axis], x.rank
+    length, rank = x.extents[axis], x.rank
     if index.rank != rank or any(
-        i > d for a, (i, d) in enumerate(zip(index.shape, x.shape, strict=True)) if a != axis
+        low.bounds(Affine.of(d) - i)[0] < 0
+        for a, (i, d) in enumerate(zip(index.extents, x.extents, strict=True))
+        if a != axis
     ):
-        node.refuse(f"its indices {index.shape} do not fit {x.shape}")
+        node.refuse(f"its indices {text(index.extents)} do not fit {text(x.extents)}")
+    value = low.only_value(x)
+    if value is not None:
+        return [low.uniform(np.asarray(value, x.dtype), index.extents)]
+    if not isinstance(length, int):
+        node.refuse(f"axis {axis} of {text(x.extents)} is of free length")
     if index.data is not None and (np.any(index.data < -length) or np.any(index.data >= length)):
         node.refuse(f"an index is outside an axis of {length}")
     index = low.apply(lambda i: (i < 0).where(i + length, i), index, dtype=I64)
@@ -93,10 +109,35 @@ def gather_elements(low: Lowering, node: Node) -> list[Tensor]:
     rows = low.contiguous(_permuted(low, index, order))
     table = low.only_view(low.leaf(x)).transpose(*order)
     for position, a in enumerate(order[:-1]):
-        table = table.slice(position, 0, index.shape[a])
+        table = table.slice(position, 0, index.extents[a])
     wide = (*rows.shape, table.shape[-1])
     view = low.b.take(rows, table.unsqueeze(-2).broadcast_to(wide)).moved(-1, axis)
     return [Tensor.of_view(view, low.b.interval(view), x.dtype)]
+
+
+def gather_nd(low: Lowering, node: Node) -> list[Tensor]:
+    """At every row of indices the element, or the rest of the axes, at that position; without batch axes."""
+    x, index = node.input(0), node.input(1)
+    depth = index.extents[-1] if index.rank else 0
+    if not isinstance(depth, int) or not 1 <= depth <= x.rank or node.get("batch_dims", 0):
+        node.refuse(f"its indices {text(index.extents)} of {text(x.extents)} are not supported")
+    if low.only_value(x) is not None and x.data is None:
+        return [Tensor.of(x.expression, (*index.extents[:-1], *x.extents[depth:]), x.dtype)]
+    position: Tensor | None = None
+    for axis, length in enumerate(x.extents[:depth]):
+        if length == 1:
+            continue
+        along = reshape_to(low, sliced(low, index, index.rank - 1, axis, 1), index.extents[:-1])
+        lengths = Tensor.lengths([length])
+        along = low.apply(lambda i, n: (i + (i < 0) * n).maximum(0).minimum(n - 1), along, lengths, dtype=I64)
+        # row-major: earlier axes count as many as the later ones are long
+        position = along if position is None else low.apply(
+            lambda p, i, n: p * n + i, position, along, lengths, dtype=I64
+        )  # fmt: skip
+    if position is None:
+        position = low.uniform(np.zeros((), np.int64), index.extents[:-1])
+    flat = reshape_to(low, low.settled(x), (times(x.extents[:depth]), *x.extents[depth:]))
+    return [gathered(low, flat, low.leaf(position), 0)]
 
 
 def one_hot(low: Lowering, node: Node) -> list[Tensor]:
@@ -150,6 +191,7 @@ HANDLERS: dict[str, Handler] = {
     "Range": arange,
     "Size": size,
     "GatherElements": gather_elements,
+    "GatherND": gather_nd,
     "OneHot": one_hot,
     "Hardmax": hardmax,
     "Trilu": triangle,

@@ -4,8 +4,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from oracle_node.importers.onnx.lowering import F32, Lowering, integer_bounds
+from oracle_node.importers.onnx.extents import Extent, broadcast_extents, extent, quotient, text
+from oracle_node.importers.onnx.lowering import F32, I64, Lowering, integer_bounds
 from oracle_node.importers.onnx.node import Handler, Node
+from oracle_node.importers.onnx.operators.movement import broadcast_to
 from oracle_node.importers.onnx.tensor import Tensor
 from oracle_node.tape import functions
 from oracle_node.tape.expression import Number, Scalar, ScalarFunction
@@ -41,19 +43,37 @@ def _folded(node: Node) -> Tensor | None:
 def _divide(node: Node, a: Array, b: Array) -> Array:
     if np.any(b == 0):
         node.refuse("it divides by a constant zero")
+    if object in (a.dtype, b.dtype):
+        return _divided_lengths(node, a, b)
     if a.dtype.kind == "f":
         return np.asarray(np.divide(a, b))
     quotient = np.abs(a.astype(np.int64)) // np.abs(b.astype(np.int64))
     return (quotient * np.where((a < 0) == (b < 0), 1, -1)).astype(a.dtype)
 
 
+def _divided_lengths(node: Node, a: Array, b: Array) -> Array:
+    """Lengths that depend on the request's by what divides them for every request."""
+    pairs = np.broadcast(a, b)
+    found = [_divided_length(node, *map(extent, pair)) for pair in pairs]
+    return np.asarray(found, object).reshape(pairs.shape)
+
+
+def _divided_length(node: Node, a: Extent, b: Extent) -> Extent:
+    result = quotient([a], [b])
+    if result is None:
+        node.refuse(f"{text([a])} is not {text([b])} times a whole number for every request")
+    return result
+
+
 def _linear(low: Lowering, node: Node) -> Tensor | None:
     """x ∘ constant as a scaling of x, where x keeps its shape."""
     a, b = node.input(0), node.input(1)
     x, constant = (a, b.data) if b.data is not None else (b, a.data)
-    if constant is None or not x.is_float or np.broadcast_shapes(x.shape, constant.shape) != x.shape:
+    if constant is None or not x.is_float or broadcast_extents([x.extents, constant.shape]) != x.extents:
         return None
     c = constant.astype(np.float64)
+    if node.operator in ("Add", "Sub") and np.abs(c).max(initial=0.0) > _LARGEST_SUMMAND:
+        return None  # a mask: nothing is left of what it is merged with
     match node.operator, x is a:
         case "Add", _:
             return low.scaled(x, 1.0, c)
@@ -70,6 +90,7 @@ def _linear(low: Lowering, node: Node) -> Tensor | None:
     return None
 
 
+_LARGEST_SUMMAND = 2.0**40
 _BINARY: dict[str, ScalarFunction] = {
     "Add": lambda a, b: a + b,
     "Sub": lambda a, b: a - b,
@@ -184,7 +205,7 @@ def power(low: Lowering, node: Node) -> list[Tensor]:
     for _ in range(int(whole)):
         result = x if result is None else low.apply(lambda a, b: a * b, result, x, dtype=x.dtype)
     if result is None:
-        return [Tensor.constant(np.broadcast_to(np.ones((), x.dtype), x.shape))]
+        return [broadcast_to(low, Tensor.constant(np.ones((), x.dtype)), x.extents)]
     return [divide(low, Tensor.constant(np.ones((), F32)), result) if exponent < 0 else result]
 
 
@@ -199,6 +220,10 @@ def cast(low: Lowering, node: Node) -> list[Tensor]:
     if target is None or (target is np.float64 and not x.is_constant):
         node.refuse("its target type is not float32, bool or an integer of at most 64 bits")
     dtype = np.dtype(target)
+    if x.data is not None and x.data.dtype == object:
+        if dtype == I64 or dtype == np.int32:
+            return [x]
+        x = low.measured(x.data)
     if x.data is not None and not (x.is_float and dtype.kind in "iu"):
         return [Tensor.constant(x.data.astype(dtype))]
     if dtype == x.dtype:

@@ -4,9 +4,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from oracle_node.importers.onnx.extents import Extent, broadcast_extents, extent, text
 from oracle_node.importers.onnx.lowering import Lowering, integer_bounds
 from oracle_node.importers.onnx.node import Handler, Node
+from oracle_node.importers.onnx.operators.movement import broadcast_to
 from oracle_node.importers.onnx.tensor import Tensor
+from oracle_node.tape.affine import Affine
 from oracle_node.tape.expression import Number, Scalar, ScalarFunction
 from oracle_node.tape.types import Array
 
@@ -40,10 +43,27 @@ def _pair(
 ) -> list[Tensor]:
     a, b = node.input(0), node.input(1)
     if a.data is not None and b.data is not None:
+        if object in (a.data.dtype, b.data.dtype):
+            return [Tensor.constant(_compared_lengths(low, node, a.data, b.data))]
         return [Tensor.constant(np.asarray(functions[1](a.data, b.data)))]
     if a.dtype != b.dtype:
         node.refuse(f"its inputs are {a.dtype} and {b.dtype}, not of one type")
     return [low.apply(functions[0], a, b, dtype=dtype)]
+
+
+def _compared_lengths(low: Lowering, node: Node, a: Array, b: Array) -> Array:
+    """Comparisons of lengths that depend on the request's, where the outcome does not."""
+    pairs = np.broadcast(a, b)
+    found = [_compared_length(low, node, *map(extent, pair)) for pair in pairs]
+    return np.asarray(found, np.bool_).reshape(pairs.shape)
+
+
+def _compared_length(low: Lowering, node: Node, a: Extent, b: Extent) -> bool:
+    ends = low.bounds(Affine.of(a) - b)
+    found = {bool(_COMPARED[node.operator][1](end, 0)) for end in ends}
+    if len(found) > 1 or (node.operator == "Equal" and ends[0] < 0 < ends[1]):
+        node.refuse(f"{text([a])} against {text([b])}: the outcome depends on the request's length")
+    return found.pop()
 
 
 def compared(low: Lowering, node: Node) -> list[Tensor]:
@@ -78,10 +98,10 @@ def where(low: Lowering, node: Node) -> list[Tensor]:
     if yes.dtype != no.dtype:
         node.refuse(f"it chooses between {yes.dtype} and {no.dtype}")
 
-    if condition.data is not None and condition.size == 1:
-        chosen = low.settled(yes if condition.data.all() else no)
-        shape = tuple(int(d) for d in np.broadcast_shapes(condition.shape, yes.shape, no.shape))
-        return [chosen.moved(shape, lambda d: np.broadcast_to(d, shape), lambda v: v.broadcast_to(shape))]
+    always = low.only_value(condition)
+    if always is not None:
+        chosen = yes if always else no
+        return [broadcast_to(low, chosen, broadcast_extents([t.extents for t in (condition, yes, no)]))]
     return [low.apply(lambda c, a, b: c.where(a, b), condition, yes, no, dtype=yes.dtype)]
 
 
@@ -149,11 +169,17 @@ def modulo(low: Lowering, node: Node) -> list[Tensor]:
     return [low.apply(signed, rest, b, dtype=a.dtype)]
 
 
+def never(low: Lowering, node: Node) -> list[Tensor]:
+    """IsNaN and IsInf: no tape holds either."""
+    return [low.uniform(np.zeros((), np.bool_), node.input(0).extents)]
+
+
 HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(_COMPARED, compared),
     **dict.fromkeys(("And", "Or", "Xor", "BitwiseAnd", "BitwiseOr", "BitwiseXor"), joined),
     **dict.fromkeys(("Not", "BitwiseNot"), negated),
     "Where": where,
+    **dict.fromkeys(("IsNaN", "IsInf"), never),
     "BitShift": shift,
     "Mod": modulo,
 }

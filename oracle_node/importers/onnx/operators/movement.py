@@ -7,14 +7,29 @@ import numpy as np
 
 from oracle_node.errors import ModelError
 from oracle_node.importers.onnx.expression import leaves, memory_order, place, select
+from oracle_node.importers.onnx.extents import (
+    Extent,
+    Extents,
+    broadcast_extents,
+    extent,
+    fixed,
+    is_fixed,
+    parts_of,
+    quotient,
+    storable,
+    text,
+    times,
+    typical,
+)
 from oracle_node.importers.onnx.lowering import F32, FUSED_OPERANDS, I64, MAX_RANK, Lowering
 from oracle_node.importers.onnx.node import Handler, Node
 from oracle_node.importers.onnx.tensor import Tensor
+from oracle_node.tape.affine import Affine
 from oracle_node.tape.types import Array
 from oracle_node.tape.view import View
 
 
-def reshape_to(low: Lowering, x: Tensor, shape: Sequence[int]) -> Tensor:
+def reshape_to(low: Lowering, x: Tensor, shape: Sequence[Extent]) -> Tensor:
     if len(shape) > MAX_RANK:
         raise ModelError(f"a tensor of {len(shape)} axes: at most {MAX_RANK} are supported")
     return (x if x.is_constant else low.frozen(x)).reshaped(tuple(shape))
@@ -22,16 +37,16 @@ def reshape_to(low: Lowering, x: Tensor, shape: Sequence[int]) -> Tensor:
 
 def reshape(low: Lowering, node: Node) -> list[Tensor]:
     """0 copies a dimension (unless allowzero), −1 takes what is left."""
-    x, wanted = node.input(0), node.numbers(1, "shape")
-    if min(wanted, default=0) < -1 or wanted.count(-1) > 1:
-        node.refuse(f"cannot reshape {x.shape} to {wanted}")
+    x, wanted = node.input(0), node.lengths(1, "shape")
+    if any(isinstance(d, int) and d < -1 for d in wanted) or wanted.count(-1) > 1:
+        node.refuse(f"cannot reshape {text(x.extents)} to {text(wanted)}")
     if not node.get("allowzero", 0):
-        wanted = [x.shape[i] if d == 0 and i < x.rank else d for i, d in enumerate(wanted)]
+        wanted = [x.extents[i] if d == 0 and i < x.rank else d for i, d in enumerate(wanted)]
     if -1 in wanted:
-        known = prod(d for d in wanted if d != -1)
-        wanted[wanted.index(-1)] = x.size // known if known else 0
-    if prod(wanted) != x.size:
-        node.refuse(f"cannot reshape {x.shape} to {wanted}")
+        rest = quotient(x.extents, [d for d in wanted if d != -1])
+        wanted = [(0 if rest is None else rest) if d == -1 else d for d in wanted]
+    if parts_of(wanted) != parts_of(x.extents):
+        node.refuse(f"cannot reshape {text(x.extents)} to {text(wanted)}")
     return [reshape_to(low, x, wanted)]
 
 
@@ -40,25 +55,25 @@ def flatten(low: Lowering, node: Node) -> list[Tensor]:
     if not -x.rank <= axis <= x.rank:
         node.refuse(f"axis {axis} of a tensor of rank {x.rank}")
     axis = axis % x.rank if axis < 0 else axis
-    return [reshape_to(low, x, (prod(x.shape[:axis]), prod(x.shape[axis:])))]
+    return [reshape_to(low, x, (times(x.extents[:axis]), times(x.extents[axis:])))]
 
 
 def transpose(low: Lowering, node: Node) -> list[Tensor]:
     x = low.settled(node.input(0))
     axes = [int(a) for a in node.get("perm", range(x.rank)[::-1])]
     if sorted(axes) != list(range(x.rank)):
-        node.refuse(f"its perm {axes} does not name every axis of {x.shape} once")
-    shape = tuple(x.shape[a] for a in axes)
+        node.refuse(f"its perm {axes} does not name every axis of {text(x.extents)} once")
+    shape = tuple(x.extents[a] for a in axes)
     return [x.moved(shape, lambda d: d.transpose(axes), lambda v: v.transpose(*axes))]
 
 
 def squeeze(low: Lowering, node: Node) -> list[Tensor]:
     x = node.input(0)
     axes = node.integers(1, "axes")
-    gone = [a for a, d in enumerate(x.shape) if d == 1] if axes is None else [x.axis(a) for a in axes]
-    if any(x.shape[a] != 1 for a in gone):
-        node.refuse(f"axes {gone} of {x.shape} are not all 1")
-    return [reshape_to(low, x, [d for a, d in enumerate(x.shape) if a not in gone])]
+    gone = [a for a, d in enumerate(x.extents) if d == 1] if axes is None else [x.axis(a) for a in axes]
+    if any(x.extents[a] != 1 for a in gone):
+        node.refuse(f"axes {gone} of {text(x.extents)} are not all 1")
+    return [reshape_to(low, x, [d for a, d in enumerate(x.extents) if a not in gone])]
 
 
 def unsqueeze(low: Lowering, node: Node) -> list[Tensor]:
@@ -67,42 +82,69 @@ def unsqueeze(low: Lowering, node: Node) -> list[Tensor]:
         node.refuse("its axes are missing")
     rank = x.rank + len(axes)
     new = {a % rank for a in axes}
-    rest = iter(x.shape)
+    rest = iter(x.extents)
     return [reshape_to(low, x, [1 if a in new else next(rest) for a in range(rank)])]
 
 
 def expand(low: Lowering, node: Node) -> list[Tensor]:
-    x = low.settled(node.input(0))
-    wanted = tuple(node.numbers(1, "shape"))
-    shape = tuple(int(d) for d in np.broadcast_shapes(x.shape, wanted))
-    return [x.moved(shape, lambda d: np.broadcast_to(d, shape), lambda v: v.broadcast_to(shape))]
+    x = node.input(0)
+    return [broadcast_to(low, x, broadcast_extents([x.extents, tuple(node.lengths(1, "shape"))]))]
 
 
-def sliced(low: Lowering, x: Tensor, axis: int, start: int, length: int, step: int = 1) -> Tensor:
+def broadcast_to(low: Lowering, x: Tensor, shape: Extents) -> Tensor:
+    """x repeated along axes of length 1; a constant stays one where the shape is fixed."""
+    x = low.settled(x) if is_fixed(shape) else low.movable(x)
+    return x.moved(shape, lambda d: np.broadcast_to(d, fixed(shape)), lambda v: v.broadcast_to(shape))
+
+
+def sliced(low: Lowering, x: Tensor, axis: int, start: Extent, length: Extent, step: int = 1) -> Tensor:
     """`length` positions of an axis, `step` apart."""
+    shape = (*x.extents[:axis], length, *x.extents[axis + 1 :])
+    if not (isinstance(start, int) and isinstance(length, int)):
+        return low.movable(x).moved(shape, lambda d: d, lambda v: v.slice(axis, start, length, step))
     x = low.settled(x)
     if length < 0:
-        raise ModelError(f"it leaves {length} positions of an axis of {x.shape[axis]}")
+        raise ModelError(f"it leaves {length} positions of an axis of {text([x.extents[axis]])}")
     end = start + step * length
     picks = (*[slice(None)] * axis, slice(start, end if end >= 0 else None, step))
-    shape = (*x.shape[:axis], length, *x.shape[axis + 1 :])
     if length == 0:
-        return Tensor.constant(np.empty(shape, x.dtype))
+        return Tensor.constant(np.empty((*x.shape[:axis], 0, *x.shape[axis + 1 :]), x.dtype))
     return x.moved(shape, lambda d: d[picks], lambda v: v.slice(axis, start, length, step))
 
 
 def slice_(low: Lowering, node: Node) -> list[Tensor]:
     """Attributes before opset 10, inputs since."""
     x = node.input(0)
-    starts, ends = node.integers(1, "starts"), node.integers(2, "ends")
+    starts, ends = node.positions(1, "starts"), node.positions(2, "ends")
     if starts is None or ends is None:
         node.refuse("its starts or ends are missing")
     axes = node.integers(3, "axes", range(len(starts))) or []
     steps = node.integers(4, "steps", [1] * len(starts)) or []
     for start, end, axis, step in zip(starts, ends, map(x.axis, axes), steps, strict=True):
-        positions = range(*slice(start, end, step).indices(x.shape[axis]))
-        x = sliced(low, x, axis, positions.start, len(positions), step)
+        length = x.extents[axis]
+        if isinstance(start, int) and isinstance(end, int) and isinstance(length, int):
+            positions = range(*slice(start, end, step).indices(length))
+            x = sliced(low, x, axis, positions.start, len(positions), step)
+        elif step != 1:
+            node.refuse(f"it takes every {step}th of an axis, but its length depends on the request's")
+        else:
+            first, last = (_clamped(low, node, position, length) for position in (start, end))
+            x = sliced(low, x, axis, first, extent(Affine.of(last) - first))
     return [x]
+
+
+def _clamped(low: Lowering, node: Node, position: Extent, length: Extent) -> Extent:
+    """A slice's end as a position of the axis; refused where one or the other is nearer for some lengths."""
+    if isinstance(position, int) and position < 0:
+        position = extent(Affine.of(length) + position)
+        if low.bounds(position)[0] < 0:
+            node.refuse("it counts from the end of an axis further than that is long")
+    least, most = low.bounds(Affine.of(length) - position)
+    if least < 0 < most:
+        node.refuse(
+            f"it cuts an axis of {text([length])} at {text([position])}: import it for requests of fewer elements"
+        )
+    return position if least >= 0 else length
 
 
 def split(low: Lowering, node: Node) -> list[Tensor]:
@@ -110,11 +152,14 @@ def split(low: Lowering, node: Node) -> list[Tensor]:
     x = node.input(0)
     axis = x.axis(int(node.get("axis", 0)))
     sizes = node.integers(1, "split")
+    if not isinstance(x.extents[axis], int):
+        node.refuse(f"axis {axis} of {text(x.extents)} is of free length")
+    (length,) = (d for a, d in enumerate(x.extents) if a == axis and isinstance(d, int))
     if sizes is None:
-        part = -(-x.shape[axis] // node.outputs)
-        sizes = [min(part, x.shape[axis] - part * i) for i in range(node.outputs)]
-    if sum(sizes) != x.shape[axis] or len(sizes) != node.outputs or min(sizes) < 0:
-        node.refuse(f"axis {axis} of {x.shape} cannot be split into {sizes}")
+        part = -(-length // node.outputs)
+        sizes = [min(part, length - part * i) for i in range(node.outputs)]
+    if sum(sizes) != length or len(sizes) != node.outputs or min(sizes) < 0:
+        node.refuse(f"axis {axis} of {text(x.extents)} cannot be split into {sizes}")
     starts = [sum(sizes[:i]) for i in range(len(sizes))]
     return [sliced(low, x, axis, start, size) for start, size in zip(starts, sizes, strict=True)]
 
@@ -122,12 +167,15 @@ def split(low: Lowering, node: Node) -> list[Tensor]:
 def concatenated(low: Lowering, parts: Sequence[Tensor], axis: int) -> Tensor:
     """The tensors one after another along an axis; in memory as the largest of them lies."""
     if all(p.is_constant for p in parts):
-        low.require_room(sum(p.size for p in parts))
-        return Tensor.constant(np.concatenate([p.data for p in parts if p.data is not None], axis))
-    parts = [low.leaf(p) for p in parts if p.size]
-    largest = max((p for p in parts), key=lambda p: p.size)
-    shape = tuple(sum(p.shape[a] for p in parts) if a == axis else d for a, d in enumerate(largest.shape))
-    order = [a for a in memory_order(leaves(largest.expression)) if shape[a] != 1 or a == axis]
+        arrays = [p.data for p in parts if p.data is not None]
+        low.require_room(sum(array.size for array in arrays))
+        return Tensor.constant(np.concatenate(arrays, axis))
+    parts = [low.leaf(p) for p in parts if 0 not in p.extents]
+    largest = max((p for p in parts), key=lambda p: typical_size(p.extents))
+    total = extent(sum((Affine.of(p.extents[axis]) for p in parts), Affine(0)))
+    shape = tuple(total if a == axis else d for a, d in enumerate(largest.extents))
+    near = memory_order(leaves(largest.expression))
+    order = storable([a for a in near if shape[a] != 1 or a == axis], shape)
     views = low.one_type([select(low.only_view(p), order) for p in parts])
     along = order.index(axis)
     while len(views) > FUSED_OPERANDS:
@@ -193,14 +241,16 @@ def gather(low: Lowering, node: Node) -> list[Tensor]:
     """Evenly spaced constant positions are a view, others a GATHER; negative positions count from the end."""
     x, index = node.input(0), node.input(1)
     axis = x.axis(int(node.get("axis", 0)))
-    length = x.shape[axis]
-    if index.data is not None:
+    length = x.extents[axis]
+    if not isinstance(length, int):
+        return [_gathered_free(low, node, x, index, axis, length)]
+    if index.data is not None and index.data.dtype != object:
         if np.any(index.data < -length) or np.any(index.data >= length):
             node.refuse(f"an index is outside an axis of {length}")
         positions = np.where(index.data < 0, index.data + length, index.data).astype(np.int64)
-        shape = (*x.shape[:axis], *positions.shape, *x.shape[axis + 1 :])
+        shape = (*x.extents[:axis], *positions.shape, *x.extents[axis + 1 :])
         if x.data is not None:
-            low.require_room(*shape)
+            low.require_room(*fixed(shape))
             return [Tensor.constant(np.asarray(x.data.take(positions, axis)))]
         flat = positions.reshape(-1)
         step = int(flat[1] - flat[0]) if flat.size > 1 else 1
@@ -209,18 +259,39 @@ def gather(low: Lowering, node: Node) -> list[Tensor]:
         index = Tensor.constant(positions)
     else:
         index = low.apply(lambda i: (i < 0).where(i + length, i), index, dtype=I64)
-    return [_gathered(low, x, low.leaf(index), axis)]
+    return [gathered(low, x, low.leaf(index), axis)]
 
 
-def _gathered(low: Lowering, x: Tensor, index: Tensor, axis: int) -> Tensor:
+def _gathered_free(low: Lowering, node: Node, x: Tensor, index: Tensor, axis: int, length: Extent) -> Tensor:
+    """From an axis of free length: one constant position, or positions computed at run time."""
+    if index.data is None:
+        index = low.apply(lambda i, n: (i < 0).where(i + n, i), index, Tensor.lengths([length]), dtype=I64)
+        return gathered(low, x, low.leaf(index), axis)
+    if index.data.size != 1 or index.data.dtype == object:
+        node.refuse(f"it takes several constant positions of axis {axis} of {text(x.extents)}")
+    start = extent(Affine.of(int(index.data.reshape(-1)[0])))
+    start = extent(Affine.of(length) + start) if isinstance(start, int) and start < 0 else start
+    if low.bounds(start)[0] < 0 or low.bounds(Affine.of(length) - start)[0] < 1:
+        node.refuse(f"position {text([start])} of an axis of {text([length])} is outside for some requests")
+    picked = sliced(low, x, axis, start, 1)
+    return reshape_to(low, picked, (*x.extents[:axis], *index.data.shape, *x.extents[axis + 1 :]))
+
+
+def typical_size(extents: Extents) -> int:
+    """About how many elements, for choices that only affect cost."""
+    return prod(map(typical, extents))
+
+
+def gathered(low: Lowering, x: Tensor, index: Tensor, axis: int) -> Tensor:
+    """x at the positions of an axis that an index in memory holds; the index's axes stand in that one's place."""
     x = low.leaf(x)
     others = [a for a in range(x.rank) if a != axis]
-    table = select(low.only_view(x), [axis, *[a for a in others if x.shape[a] != 1]])
+    table = select(low.only_view(x), [axis, *[a for a in others if x.extents[a] != 1]])
     rows = low.only_view(index)
     flat = low.b.gather(rows, table)
     view = View(flat.ref, flat.dtype, flat.tensor_shape, flat.shape, flat.strides, flat.offset)
     for position, a in enumerate(others):
-        if x.shape[a] == 1:
+        if x.extents[a] == 1:
             view = view.unsqueeze(rows.rank + position)
     before = range(rows.rank, rows.rank + axis)
     after = range(rows.rank + axis, view.rank)
@@ -231,9 +302,7 @@ def _gathered(low: Lowering, x: Tensor, index: Tensor, axis: int) -> Tensor:
 def shape_of(low: Lowering, node: Node) -> list[Tensor]:
     """The shape as a constant; start and end since opset 15."""
     x = node.input(0)
-    return [
-        Tensor.constant(np.asarray(x.shape[slice(node.get("start", 0), node.get("end", None))], np.int64))
-    ]
+    return [Tensor.lengths(x.extents[slice(node.get("start", 0), node.get("end", None))])]
 
 
 def constant(low: Lowering, node: Node) -> list[Tensor]:
@@ -245,9 +314,11 @@ def constant(low: Lowering, node: Node) -> list[Tensor]:
 
 
 def constant_of_shape(low: Lowering, node: Node) -> list[Tensor]:
-    shape = node.numbers(0, "shape")
-    value = node.attributes.get("value", np.zeros(1, np.float32))
-    return [Tensor.constant(np.broadcast_to(np.asarray(value).reshape(()), shape))]
+    shape = node.lengths(0, "shape")
+    value = np.asarray(node.attributes.get("value", np.zeros(1, np.float32)))
+    if not is_fixed(shape):
+        return [low.uniform(value.reshape(()), tuple(shape))]
+    return [Tensor.constant(np.broadcast_to(value.reshape(()), fixed(shape)))]
 
 
 HANDLERS: dict[str, Handler] = {

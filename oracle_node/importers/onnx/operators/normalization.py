@@ -8,31 +8,19 @@ from math import prod, sqrt
 
 import numpy as np
 
+from oracle_node.importers.onnx.extents import size
 from oracle_node.importers.onnx.lowering import F32, I64, Lowering
 from oracle_node.importers.onnx.node import Handler, Node
 from oracle_node.importers.onnx.operators.elementwise import divide
 from oracle_node.importers.onnx.operators.movement import reshape_to, sliced
 from oracle_node.importers.onnx.products import contract
-from oracle_node.importers.onnx.reductions import SUM_LIMIT, extreme, quantise, reduced_shape, total
+from oracle_node.importers.onnx.reductions import SUM_LIMIT, extreme, mean, quantise, total
 from oracle_node.importers.onnx.tensor import Tensor
 from oracle_node.tape import functions
-from oracle_node.tape.blocks import mean as mean_of_rows
 from oracle_node.tape.expression import Scalar
 from oracle_node.tape.instruction import Reducer
 
 _PRODUCT_ELEMENTS = 64
-
-
-def mean(low: Lowering, x: Tensor, axes: Sequence[int], divisor: float | None = None) -> Tensor:
-    """Mean over the axes (or Σ / divisor), which stay with length 1; errs by 2^-21 of the group's largest."""
-    axes = sorted(axes)
-    order = [a for a in range(x.rank) if a not in axes] + axes
-    shape = tuple(x.shape[a] for a in order)
-    last = low.settled(low.frozen(x)).moved(shape, lambda d: d, lambda v: v.transpose(*order))
-    outer = shape[: x.rank - len(axes)]
-    rows = low.contiguous(last).reshape(*outer, prod(shape[len(outer) :]))
-    view = mean_of_rows(low.b, rows, 1, divisor)
-    return Tensor.of_view(view, low.b.interval(view), F32).reshaped(reduced_shape(x.shape, axes))
 
 
 def _standardised(
@@ -47,7 +35,7 @@ def _standardised(
     least = max(epsilon, 2.0**-60)
     inverse = low.materialise(low.apply(lambda v: 1.0 / (v.maximum(0.0) + least).sqrt(), variance))
     # |d|/rms ≤ √n: a relation that intervals cannot see
-    bound = float(np.float32(sqrt(prod(x.shape[a] for a in axes)) * 1.001))
+    bound = float(np.float32(sqrt(size(x.extents[a] for a in axes)) * 1.001))
     return low.apply(lambda v, s: (v * s).clamp(-bound, bound), d, inverse), middle, inverse
 
 
@@ -106,8 +94,8 @@ def group_normalization(low: Lowering, node: Node) -> list[Tensor]:
     scale, bias = node.input(1), node.input(2)
     if node.opset < 21:
         y = _affine(low, y, _channels(low, scale, 3), _channels(low, bias, 3))
-        return [reshape_to(low, y, x.shape)]
-    return [_affine(low, reshape_to(low, y, x.shape), *(_channels(low, t, x.rank) for t in (scale, bias)))]
+        return [reshape_to(low, y, x.extents)]
+    return [_affine(low, reshape_to(low, y, x.extents), *(_channels(low, t, x.rank) for t in (scale, bias)))]
 
 
 def _channels(low: Lowering, x: Tensor, rank: int) -> Tensor:
@@ -183,7 +171,7 @@ def reduce(low: Lowering, node: Node) -> list[Tensor]:
     else:
         result = norm(low, x, axes, node.operator)
     if not node.get("keepdims", 1):
-        result = reshape_to(low, result, [d for a, d in enumerate(x.shape) if a not in axes])
+        result = reshape_to(low, result, [d for a, d in enumerate(x.extents) if a not in axes])
     return [result]
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from oracle_node.importers.onnx.extents import Extents, broadcast_extents, text
 from oracle_node.importers.onnx.lowering import F32, Lowering
 from oracle_node.importers.onnx.node import Handler, Node
 from oracle_node.importers.onnx.products import activations, contract, quantised_weights
@@ -25,8 +26,8 @@ def matmul(low: Lowering, node: Node) -> list[Tensor]:
     """numpy's matmul."""
     a, b = node.input(0), node.input(1)
     shape = result_shape(node, a, b)
-    a = reshaped(low, a, (1, *a.shape)) if a.rank == 1 else a
-    b = reshaped(low, b, (*b.shape, 1)) if b.rank == 1 else b
+    a = reshaped(low, a, (1, *a.extents)) if a.rank == 1 else a
+    b = reshaped(low, b, (*b.extents, 1)) if b.rank == 1 else b
     return [reshaped(low, multiplied(low, a, b), shape)]
 
 
@@ -62,7 +63,7 @@ def _rows(low: Lowering, a: Tensor) -> _Side:
         weights = quantised_weights(low, a.data.reshape(-1, a.shape[-1]))
         view = low.b.const(weights.q.reshape(a.shape))
         return _Side(view, weights.scale.reshape(*a.shape[:-1], 1), None)
-    single = a.size == a.shape[-1]
+    single = all(e == 1 for e in a.extents[:-1])
     parts = activations(low, a, None if single else [a.rank - 1])
     return _Side(low.contiguous(parts.q), np.asarray(1.0 / parts.limit), parts.scale)
 
@@ -74,33 +75,33 @@ def _columns(low: Lowering, b: Tensor) -> _Side:
         weights = quantised_weights(low, rows.reshape(-1, rows.shape[-1]))
         scale = weights.scale.reshape(*rows.shape[:-2], 1, rows.shape[-2])
         return _Side(low.b.const(weights.q.reshape(rows.shape)), scale, None)
-    b = low.settled(b)
-    parts = activations(low, b, [b.rank - 2, b.rank - 1])
-    return _Side(low.contiguous(transposed(low, parts.q)), np.asarray(1.0 / parts.limit), parts.scale)
+    side = _rows(low, transposed(low, b))
+    factor = side.factor if side.factor is None or side.factor.rank < 2 else transposed(low, side.factor)
+    return _Side(side.q, side.scale, factor)
 
 
 def transposed(low: Lowering, x: Tensor) -> Tensor:
     """The last two axes exchanged."""
     x = low.settled(x)
     axes = [*range(x.rank - 2), x.rank - 1, x.rank - 2]
-    shape = tuple(x.shape[a] for a in axes)
+    shape = tuple(x.extents[a] for a in axes)
     return x.moved(shape, lambda d: d.transpose(axes), lambda v: v.transpose(*axes))
 
 
-def reshaped(low: Lowering, x: Tensor, shape: tuple[int, ...]) -> Tensor:
+def reshaped(low: Lowering, x: Tensor, shape: Extents) -> Tensor:
     """x in another shape of as many elements."""
-    if x.shape == shape:
+    if x.extents == shape:
         return x
     return (x if x.is_constant else low.frozen(x)).reshaped(shape)
 
 
-def result_shape(node: Node, a: Tensor, b: Tensor) -> tuple[int, ...]:
+def result_shape(node: Node, a: Tensor, b: Tensor) -> Extents:
     """The shape of numpy's matmul of a and b."""
-    if not a.rank or not b.rank or a.shape[-1] != b.shape[-2 if b.rank > 1 else 0]:
-        node.refuse(f"shapes {a.shape} and {b.shape} do not fit")
-    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    rows, columns = a.shape[-2:-1] if a.rank > 1 else (), b.shape[-1:] if b.rank > 1 else ()
-    return (*(int(d) for d in batch), *rows, *columns)
+    if not a.rank or not b.rank or a.extents[-1] != b.extents[-2 if b.rank > 1 else 0]:
+        node.refuse(f"shapes {text(a.extents)} and {text(b.extents)} do not fit")
+    batch = broadcast_extents([a.extents[:-2], b.extents[:-2]])
+    rows, columns = a.extents[-2:-1] if a.rank > 1 else (), b.extents[-1:] if b.rank > 1 else ()
+    return (*batch, *rows, *columns)
 
 
 HANDLERS: dict[str, Handler] = {"MatMul": matmul, "Gemm": gemm}

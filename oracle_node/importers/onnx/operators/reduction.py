@@ -1,9 +1,8 @@
 """Reductions over axes, argmax, softmax, and normalisation with stored statistics."""
 
-from math import prod
-
 import numpy as np
 
+from oracle_node.importers.onnx.extents import fixed, storable, times
 from oracle_node.importers.onnx.lowering import F32, Lowering
 from oracle_node.importers.onnx.node import Handler, Node
 from oracle_node.importers.onnx.operators.movement import reshape_to
@@ -19,15 +18,20 @@ def reduce(low: Lowering, node: Node) -> list[Tensor]:
     if not given and node.get("noop_with_empty_axes", 0):
         return [x]
     axes = sorted({x.axis(a) for a in given}) if given else list(range(x.rank))
-    size = prod(x.shape[a] for a in axes)
+    count = times(x.extents[a] for a in axes)
     if node.operator in ("ReduceMax", "ReduceMin"):
         result = extreme(low, Reducer.MAX if node.operator == "ReduceMax" else Reducer.MIN, x, axes)
     elif node.operator == "ReduceMean" and not x.is_float:
         node.refuse("the mean of integers: cast to float32 first")
+    elif node.operator == "ReduceSum":
+        result = total(low, x, axes)
+    elif isinstance(count, int):
+        result = total(low, x, axes, float(count))
     else:
-        result = total(low, x, axes, float(size) if node.operator == "ReduceMean" else 1.0)
+        result = total(low, x, axes)
+        result = low.apply(lambda v, n: v / n.to_float().maximum(1.0), result, Tensor.lengths([count]))
     if not node.get("keepdims", 1):
-        result = reshape_to(low, result, [d for a, d in enumerate(x.shape) if a not in axes])
+        result = reshape_to(low, result, [d for a, d in enumerate(x.extents) if a not in axes])
     return [result]
 
 
@@ -35,18 +39,18 @@ def position(low: Lowering, node: Node) -> list[Tensor]:
     """ArgMax and ArgMin; the first or the last of equals."""
     x = low.settled(node.input(0))
     axis = x.axis(int(node.get("axis", 0)))
-    length = x.shape[axis]
+    (length,) = fixed(x.extents[axis : axis + 1])
     x = low.frozen(x)
     if node.operator == "ArgMin":
         x = low.apply(lambda v: -v, x, dtype=x.dtype)
     last = bool(node.get("select_last_index", 0))
     if last:
-        x = x.moved(x.shape, lambda d: np.flip(d, axis), lambda v: v.slice(axis, length - 1, length, -1))
+        x = x.moved(x.extents, lambda d: np.flip(d, axis), lambda v: v.slice(axis, length - 1, length, -1))
     result = argmax(low, x, axis)
     if last:
         result = low.apply(lambda i: length - 1 - i, result, dtype=result.dtype)
     if not node.get("keepdims", 1):
-        result = reshape_to(low, result, [d for a, d in enumerate(x.shape) if a != axis])
+        result = reshape_to(low, result, [d for a, d in enumerate(x.extents) if a != axis])
     return [result]
 
 
@@ -56,13 +60,13 @@ def normalised_exponentials(low: Lowering, node: Node) -> list[Tensor]:
     axis = x.axis(int(node.get("axis", -1 if node.opset >= 13 else 1)))
     block = softmax if node.operator == "Softmax" else log_softmax
     if node.opset < 13:
-        rows = reshape_to(low, x, (prod(x.shape[:axis]), prod(x.shape[axis:])))
+        rows = reshape_to(low, x, (times(x.extents[:axis]), times(x.extents[axis:])))
         view = block(low.b, low.contiguous(rows))
-        return [Tensor.of_view(view, low.b.interval(view), F32).reshaped(x.shape)]
-    order = [a for a in range(x.rank) if a != axis] + [axis]
-    shape = tuple(x.shape[a] for a in order)
+        return [Tensor.of_view(view, low.b.interval(view), F32).reshaped(x.extents)]
+    order = storable([*(a for a in range(x.rank) if a != axis), axis], x.extents)
+    shape = tuple(x.extents[a] for a in order)
     last = low.frozen(x).moved(shape, lambda d: d, lambda v: v.transpose(*order))
-    view = block(low.b, low.contiguous(last)).moved(-1, axis)
+    view = block(low.b, low.contiguous(last)).transpose(*(order.index(a) for a in range(x.rank)))
     return [Tensor.of_view(view, low.b.interval(view), F32)]
 
 
