@@ -18,13 +18,15 @@ from oracle_node.executors.onnx.matrices import Matrices, largest_column_sum
 from oracle_node.executors.onnx.tensors import EXACT
 
 _F32_MACS_PER_NS, _F64_MACS_PER_NS, _INTEGER_MACS_PER_NS = 40.0, 26.0, 180.0
+_F32_WEIGHT_NS, _F64_WEIGHT_NS, _INTEGER_WEIGHT_NS = 0.08, 0.35, 0.02
+"""Measured on one core with VNNI: products while nothing else matters, and per weight, for few rows."""
 _DIGIT_NS, _COMBINE_NS, _F64_CAST_NS, _WINDOW_NS, _KERNEL_NS = 0.5, 0.6, 0.3, 0.6, 500.0
-"""Measured on one core with VNNI: per activation and digit, per result and digit, per element cast from or to f64, per
-element of a window gathered, and per kernel, whatever its size."""
+"""The same: per activation and digit, per result and digit, per element cast from or to f64, per element of a window
+gathered, and per kernel, whatever its size."""
 
 
 def multiply_digits(matrices: Matrices) -> Value | None:
-    """The product, (batch, rows, columns); None where digits do not apply or a float32 product is cheaper."""
+    """The product, (batch, rows, columns); None where digits do not apply or a float product is cheaper."""
     weights = matrices.constant_right()
     digits = activation_digits(matrices.context.tensor(matrices.product.left).interval)
     if weights is None or digits is None:
@@ -53,13 +55,15 @@ def _float_is_cheaper(matrices: Matrices, digits: Digits, parts: int) -> bool:
     macs = matrices.batch * matrices.rows * matrices.columns * matrices.inner
     read, written = (matrices.batch * matrices.rows * n for n in (matrices.inner, matrices.columns))
     windows = _WINDOW_NS * read if read > matrices.context.tensor(matrices.product.left).count else 0.0
+    weights = matrices.batch * matrices.inner * matrices.columns
     kernels = 3 * (planes - 1) + parts * (3 * planes - 2)
-    integer = macs * planes * parts / _INTEGER_MACS_PER_NS + kernels * _KERNEL_NS
+    integer = parts * (macs * planes / _INTEGER_MACS_PER_NS + weights * _INTEGER_WEIGHT_NS)
+    integer += kernels * _KERNEL_NS
     integer += planes * (read * _DIGIT_NS + windows + written * parts * _COMBINE_NS)
     bound = matrices.largest_sum()
     if bound < EXACT[Elem.F32]:
-        return macs / _F32_MACS_PER_NS + windows < integer
-    wide = macs / _F64_MACS_PER_NS + windows + (read + written) * _F64_CAST_NS
+        return macs / _F32_MACS_PER_NS + weights * _F32_WEIGHT_NS + windows < integer
+    wide = macs / _F64_MACS_PER_NS + weights * _F64_WEIGHT_NS + windows + (read + written) * _F64_CAST_NS
     return bound < EXACT[Elem.F64] and wide < integer
 
 

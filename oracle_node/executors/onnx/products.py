@@ -2,11 +2,11 @@
 
 | kernel | where |
 |---|---|
-| `MatMulInteger` on digits (`digit_products`) | constant weights of at most two digits, activations of at most three |
+| `MatMulInteger` on digits (`digit_products`) | constant weights of at most two digits, activations of at most three, if that is cheapest |
 | f32 `Conv` (`convolutions`) | convolutions with few channels a group, in its exact range |
 | f32, f64 `MatMul` | Σ|a||b| below 2^24, 2^53: every partial sum, in any order, is exact |
 | i64 `MatMul` | anything else |
-| elementwise kernels (`reductions`) | products without a matrix in them: depthwise convolutions, dot products of rows |
+| elementwise kernels (`reductions`) | products without a matrix in them: dot products of rows |
 """
 
 from oracle_node.executors.onnx.context import Context, Result
