@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,13 @@ from oracle_node.codec.description import (
 from oracle_node.codec.images import pixel_numbers
 from oracle_node.errors import ConfigError
 from oracle_node.executors.base import Executor
+from oracle_node.importers.imported import FILLED
 from oracle_node.model.model import Model
 from oracle_node.model.solver import solve
 from oracle_node.tape.types import SourceKind
 
+_NUMPY = {"tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(float)": np.float32}
+"""Types of masks, as ONNX Runtime calls them."""
 LABELS = ("label", "labels")
 _TOKENS = 16
 """Of a random text, where its length is free."""
@@ -232,18 +236,22 @@ class FloatSource:
         return Path(self._session.end_profiling())
 
     def _fed(self, flat: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-        """The inputs by name; lengths that are free share what the others leave."""
-        fixed = [[n if isinstance(n, int) else 1 for n in node.shape] for node in self._inputs]
-        free = [sum(not isinstance(n, int) for n in node.shape[1:]) for node in self._inputs]
-        rest = flat.size - sum(int(np.prod(s)) for s, f in zip(fixed, free, strict=True) if not f)
-        each = rest // max(sum(map(bool, free)), 1)
+        """The inputs by name; one may be of free length, with masks and segments beside it that no request holds."""
+        free = [node for node in self._inputs if not all(isinstance(n, int) for n in node.shape[1:])]
+        filled = [node for node in free if len(free) > 1 and node.name in FILLED]
+        asked = [node for node in self._inputs if node not in filled]
+        sizes = {node.name: prod(n for n in node.shape if isinstance(n, int)) for node in asked}
+        rest = flat.size - sum(sizes[node.name] for node in asked if node not in free)
         start = 0
-        for node, shape, is_free in zip(self._inputs, fixed, free, strict=True):
-            size = each if is_free else int(np.prod(shape))
+        for node in asked:
+            size = rest if node in free else sizes[node.name]
             part, start = flat[start : start + size], start + size
             if part.size != size or size < 1:
                 break
-            yield node.name, part.reshape([*shape[:1], -1] if is_free else shape)
+            shape = [n if isinstance(n, int) else 1 for n in node.shape]
+            yield node.name, part.reshape([*shape[:1], -1] if node in free else shape)
+        for node in filled:
+            yield node.name, np.full((1, rest), FILLED[node.name], _NUMPY[node.type])
         if start != flat.size:
             shapes = ", ".join("×".join(map(str, node.shape)) for node in self._inputs)
             raise ConfigError(

@@ -49,7 +49,8 @@ _REPORTED = (
 @click.option(
     "--context",
     type=click.IntRange(1),
-    help="Tokens of prompt and answer together [default: the file's, at most 1024].",
+    help="Tokens of prompt and answer together [default: the file's, at most 1024]; "
+    "of an ONNX input of free length the most elements [default: 256].",
 )
 @click.option("--answer", type=click.IntRange(1), help="Tokens of an answer [default: half the context].")
 @click.option(

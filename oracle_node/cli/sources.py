@@ -74,12 +74,13 @@ def _import_onnx(
 ) -> Model:
     from oracle_node.importers.onnx import import_onnx
 
-    _require_unset(source, context=options.context, answer=options.answer)
+    _require_unset(source, answer=options.answer)
     imported = import_onnx(
         source,
         weights=options.weights,
         input_range=options.input_range,
         outputs=options.outputs,
+        longest=options.context,
         keep=keep,
         progress=progress,
     )

@@ -15,11 +15,11 @@ from oracle_node.codec.description import (
     described,
 )
 from oracle_node.errors import ConfigError
-from oracle_node.importers.imported import TensorInfo
+from oracle_node.importers.imported import FILLED, TensorInfo
 
 WHITE = 255.0
-_TOKENS, _FILLED = "input_ids", {"attention_mask": 1, "token_type_ids": 0}
-"""What Hugging Face's exporters call an encoder's inputs, and what stands beside every token."""
+_TOKENS = "input_ids"
+"""What Hugging Face's exporters call an encoder's tokens."""
 _SCORES: dict[str, Literal["probabilities", "logits", "scores"]] = {
     "logits": "logits",
     "probabilities": "probabilities",
@@ -56,8 +56,8 @@ def _input(
     name, shape = tensor.name, tensor.shape
     if has_tokenizer and (name == _TOKENS or count == 1):
         return TextPart(kind="text", name=name, shape=shape)
-    if has_tokenizer and name in _FILLED:
-        return FilledPart(kind="filled", name=name, shape=shape, of=_TOKENS, value=_FILLED[name])
+    if has_tokenizer and name in FILLED:
+        return FilledPart(kind="filled", name=name, shape=shape, of=_TOKENS, value=FILLED[name])
     match shape:
         case (1, 1 | 3 as channels, _, _) | (1, _, _, 1 | 3 as channels):
             scale = (WHITE if image_max is None else image_max) / WHITE

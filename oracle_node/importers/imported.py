@@ -7,6 +7,8 @@ from math import prod
 
 from oracle_node.tape.instruction import Tape
 
+FILLED = {"attention_mask": 1, "token_type_ids": 0}
+"""What Hugging Face's exporters call an encoder's masks and segments, and what stands beside every token."""
 LENGTH = "length"
 """What a dimension that requests choose is called where its file has no name for it."""
 Progress = Callable[[int, int], None]

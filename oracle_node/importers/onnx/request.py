@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from oracle_node.errors import ModelError
-from oracle_node.importers.imported import LENGTH, TensorInfo
+from oracle_node.importers.imported import FILLED, LENGTH, TensorInfo
 from oracle_node.importers.onnx.extents import Extent, Extents, is_fixed, text, times
 from oracle_node.importers.onnx.graph import Graph
 from oracle_node.importers.onnx.lowering import Lowering
@@ -26,8 +26,6 @@ TABLE_FLOAT_RANGE = (-(2.0**40), 2.0**40)
 """The same for models of tables, whose features are incomes and populations too."""
 DEFAULT_LENGTH = 256
 """Elements of the longest request where its length is free: an element of attention is proved by reading so many."""
-FILLED = {"attention_mask": 1, "token_type_ids": 0}
-"""Inputs that say the same of every token where nothing is padded, as Hugging Face's exporters name them."""
 
 
 @dataclass(frozen=True)
