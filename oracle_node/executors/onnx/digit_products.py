@@ -23,6 +23,8 @@ _F32_WEIGHT_NS, _F64_WEIGHT_NS, _INTEGER_WEIGHT_NS = 0.08, 0.35, 0.02
 _DIGIT_NS, _COMBINE_NS, _F64_CAST_NS, _WINDOW_NS, _KERNEL_NS = 0.5, 0.6, 0.3, 0.6, 500.0
 """The same: per activation and digit, per result and digit, per element cast from or to f64, per element of a window
 gathered, and per kernel, whatever its size."""
+_CLEARLY = 1.25
+"""Products of one tensor share its digits: in doubt they are cheaper."""
 
 
 def multiply_digits(matrices: Matrices) -> Value | None:
@@ -64,7 +66,7 @@ def _float_is_cheaper(matrices: Matrices, digits: Digits, parts: int) -> bool:
     if bound < EXACT[Elem.F32]:
         return macs / _F32_MACS_PER_NS + weights * _F32_WEIGHT_NS + windows < integer
     wide = macs / _F64_MACS_PER_NS + weights * _F64_WEIGHT_NS + windows + (read + written) * _F64_CAST_NS
-    return bound < EXACT[Elem.F64] and wide < integer
+    return bound < EXACT[Elem.F64] and _CLEARLY * wide < integer
 
 
 def _carrier(matrices: Matrices, parts: list[tuple[int, Constant]]) -> Elem:

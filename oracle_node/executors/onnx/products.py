@@ -2,7 +2,7 @@
 
 | kernel | where |
 |---|---|
-| `MatMulInteger` on digits (`digit_products`) | constant weights of ≤ 2 digits, activations of ≤ 3, where that is cheapest |
+| `MatMulInteger` on digits (`digit_products`) | constant weights of ≤ 2 digits, activations of ≤ 3, if that is best |
 | f32 `Conv` (`convolutions`) | convolutions with few channels a group, in its exact range |
 | f32, f64 `MatMul` | Σ|a||b| below 2^24, 2^53: every partial sum, in any order, is exact |
 | i64 `MatMul` | anything else |
