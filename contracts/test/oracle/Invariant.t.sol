@@ -19,15 +19,20 @@ import {OracleTest} from "./OracleTest.sol";
 import {ToyModel, Trace} from "./ToyModel.sol";
 
 /// @notice Everybody at once: honest and lying claimants, honest and lying challengers, and time.
-/// Honest players make the moves that are due before time passes; the others move at random.
+/// Honest players make the moves that are due before time passes; the others move at random, or never.
 contract Players is OracleTest {
     struct Played {
         ChallengeKey key;
         bool honest;
     }
 
+    /// @dev Of every claim's commitment.
+    bytes32 private constant SALT = "salt";
+
     /// @dev A claim's trace: 0 is true, else the lie's number.
     mapping(bytes32 claimId => uint256) public lieOf;
+    /// @dev When a claim became public.
+    mapping(bytes32 claimId => uint256) private _since;
     bytes32[] public requestIds;
     bytes32[] public claimIds;
     Played[] private _played;
@@ -53,10 +58,14 @@ contract Players is OracleTest {
         RequestOptions memory options;
         options.nonce = ++_nonce;
         options.deadline = uint40(block.timestamp + seed % 2 hours);
-        if (seed % 2 == 0) (options.callback, options.gasLimit) = (address(0xbeef), 30_000);
-        uint256 fee = oracle.quote(direct, options.gasLimit) * (1 + seed % 3);
+        if (seed % 2 == 0) {
+            (options.callback, options.gasLimit, options.provisional) =
+            (address(0xbeef), 30_000, seed % 4 == 0);
+        }
+        bytes32 listing = seed % 5 < 2 ? committed : direct;
+        uint256 fee = oracle.quote(listing, options.gasLimit) * (1 + seed % 3);
         vm.prank(alice);
-        requestIds.push(oracle.request{value: fee}(direct, input, options));
+        requestIds.push(oracle.request{value: fee}(listing, input, options));
     }
 
     function makeClaim(uint256 seed) external {
@@ -65,9 +74,51 @@ contract Players is OracleTest {
         RequestView memory r = oracle.getRequest(requestId);
         if (r.status != RequestStatus.OPEN || block.timestamp > r.deadline) return;
         uint256 which = seed / 7 % 4;
-        bytes32 claimId = claim(requestId, which == 0 ? honest : liar, traceOf(which), ++_nonce);
+        bytes32 claimId = r.listingId == direct
+            ? claim(requestId, claimantOf(which), traceOf(which), ++_nonce)
+            : commit(requestId, which);
         lieOf[claimId] = which;
+        if (r.listingId == direct) _since[claimId] = block.timestamp;
         claimIds.push(claimId);
+    }
+
+    function claimantOf(uint256 which) private view returns (address) {
+        return which == 0 ? honest : liar;
+    }
+
+    function outputOf(uint256 which) private view returns (bytes memory) {
+        return traceOf(which).tensors[ToyModel.OUTPUT].raw;
+    }
+
+    function commit(bytes32 requestId, uint256 which) private returns (bytes32) {
+        bytes memory output = outputOf(which);
+        bytes32 commitment = keccak256(
+            abi.encode(
+                block.chainid,
+                address(oracle),
+                requestId,
+                claimantOf(which),
+                SALT,
+                ToyModel.tensor(output, uint64(output.length)).root,
+                ToyModel.tensor("", 0).root,
+                output.length,
+                uint256(0)
+            )
+        );
+        vm.prank(claimantOf(which));
+        return oracle.commitClaim{value: CLAIM_BOND}(requestId, commitment, ++_nonce);
+    }
+
+    /// @dev A commitment is opened, by anyone; the honest ones are, before it is too late.
+    function reveal(uint256 seed) external {
+        if (claimIds.length != 0) revealIfCommitted(claimIds[seed % claimIds.length]);
+    }
+
+    function revealIfCommitted(bytes32 claimId) private {
+        ClaimView memory c = oracle.getClaim(claimId);
+        if (c.status != ClaimStatus.COMMITTED || block.timestamp > c.windowEnd) return;
+        oracle.revealClaim(claimId, SALT, outputOf(lieOf[claimId]), "");
+        _since[claimId] = block.timestamp;
     }
 
     function openChallenge(uint256 seed) external {
@@ -92,6 +143,9 @@ contract Players is OracleTest {
             bytes32 claimId = _played[i].key.claimId;
             if (fair || lieOf[claimId] == 0) moveIfHonest(_played[i]);
         }
+        for (uint256 i = 0; i < claimIds.length; ++i) {
+            if (lieOf[claimIds[i]] == 0) revealIfCommitted(claimIds[i]);
+        }
         vm.warp(block.timestamp + seed % 25 minutes);
     }
 
@@ -101,13 +155,24 @@ contract Players is OracleTest {
             try oracle.timeout(p.key) {} catch {}
             try oracle.close(p.key) {} catch {}
         }
-        if (claimIds.length != 0) try oracle.finalize(claimIds[seed % claimIds.length]) {} catch {}
+        if (claimIds.length != 0) {
+            bytes32 claimId = claimIds[seed / 7 % claimIds.length];
+            try oracle.finalize(claimId) {} catch {}
+            try oracle.forfeit(claimId) {} catch {}
+        }
         if (requestIds.length == 0) return;
         bytes32 requestId = requestIds[seed % requestIds.length];
         try oracle.expire(requestId) {} catch {}
         bytes32 answer_ = oracle.getRequest(requestId).answer;
-        bytes memory output = traceOf(lieOf[answer_]).tensors[ToyModel.OUTPUT].raw;
-        try oracle.deliver(requestId, output, "") {} catch {}
+        try oracle.deliver(requestId, outputOf(lieOf[answer_]), "") {} catch {}
+    }
+
+    /// @dev Provisional deliveries, and their retraction.
+    function tellEarly(uint256 seed) external {
+        if (claimIds.length == 0) return;
+        bytes32 claimId = claimIds[seed % claimIds.length];
+        try oracle.deliverProvisional(claimId, outputOf(lieOf[claimId]), "") {} catch {}
+        try oracle.retract(oracle.getClaim(claimId).requestId, "") {} catch {}
     }
 
     function withdraw(uint256 seed) external {
@@ -173,7 +238,65 @@ contract Players is OracleTest {
         return byteAt / elementWidth(v.instruction);
     }
 
+    /// @dev Everybody has had all the time there is: whatever can end, ends. The compiler takes `block.timestamp` for a
+    /// constant of the call, hence the cheat code.
+    function windUp() external {
+        for (uint256 round = 0; round < 12; ++round) {
+            this.wait(25 minutes - 1);
+            for (uint256 i = 0; i < claimIds.length; ++i) {
+                // INVARIANT: an honest claim is final when its time has come, whatever anybody does.
+                if (lieOf[claimIds[i]] != 0) continue;
+                ClaimView memory c = oracle.getClaim(claimIds[i]);
+                if (c.status == ClaimStatus.PROPOSED && vm.getBlockTimestamp() > finalBy(c, claimIds[i])) {
+                    oracle.finalize(claimIds[i]);
+                }
+            }
+        }
+        vm.warp(vm.getBlockTimestamp() + 2 days);
+        for (uint256 i = 0; i < _played.length; ++i) {
+            ChallengeView memory v = oracle.getChallenge(_played[i].key);
+            if (v.turn != Turn.NOBODY) oracle.timeout(_played[i].key);
+        }
+        for (uint256 i = 0; i < claimIds.length; ++i) {
+            ClaimStatus s = oracle.getClaim(claimIds[i]).status;
+            if (s == ClaimStatus.PROPOSED) oracle.finalize(claimIds[i]);
+            if (s == ClaimStatus.COMMITTED) oracle.forfeit(claimIds[i]);
+        }
+        for (uint256 i = 0; i < _played.length; ++i) {
+            if (status(_played[i].key) == ChallengeStatus.ACTIVE) oracle.close(_played[i].key);
+        }
+        vm.warp(vm.getBlockTimestamp() + 2 days);
+        for (uint256 i = 0; i < requestIds.length; ++i) {
+            RequestView memory r = oracle.getRequest(requestIds[i]);
+            if (r.status == RequestStatus.OPEN) oracle.expire(requestIds[i]);
+            if (r.status == RequestStatus.ANSWERED && r.callback != address(0) && !r.delivered) {
+                oracle.deliver(requestIds[i], outputOf(lieOf[r.answer]), "");
+            }
+        }
+    }
+
     // What must hold
+
+    /// @dev The last moment at which an honest claim may still be waiting: its window, longer by a trace for every other
+    /// claim of the request, both clocks, and the margin.
+    function finalBy(ClaimView memory c, bytes32 claimId) private view returns (uint256) {
+        uint256 beside = oracle.getRequest(c.requestId).claims - 1;
+        return _since[claimId] + WINDOW + TRACE_SECONDS * beside + 2 * CLOCK + MARGIN;
+    }
+
+    /// @dev Honest claims whose finality is promised for later than it may be.
+    function late() external view returns (uint256 count) {
+        for (uint256 i = 0; i < claimIds.length; ++i) {
+            ClaimView memory c = oracle.getClaim(claimIds[i]);
+            if (c.status != ClaimStatus.PROPOSED) continue;
+            if (oracle.finalAt(claimIds[i]) > finalBy(c, claimIds[i]) + 1) ++count;
+        }
+    }
+
+    /// @dev What somebody has, in his pocket and with the oracle.
+    function wealth(address who) external view returns (uint256) {
+        return who.balance + oracle.balanceOf(who);
+    }
 
     /// @dev Everything the contract owes, from its own views.
     function owed() external view returns (uint256 sum) {
@@ -189,7 +312,7 @@ contract Players is OracleTest {
         }
         for (uint256 i = 0; i < claimIds.length; ++i) {
             ClaimView memory c = oracle.getClaim(claimIds[i]);
-            if (c.status == ClaimStatus.PROPOSED) sum += CLAIM_BOND;
+            if (c.status == ClaimStatus.PROPOSED || c.status == ClaimStatus.COMMITTED) sum += CLAIM_BOND;
             sum += c.pot;
         }
         for (uint256 i = 0; i < _played.length; ++i) {
@@ -201,7 +324,8 @@ contract Players is OracleTest {
     function wronged() external view returns (uint256 count) {
         for (uint256 i = 0; i < claimIds.length; ++i) {
             ClaimStatus s = oracle.getClaim(claimIds[i]).status;
-            if (lieOf[claimIds[i]] == 0 && s != ClaimStatus.PROPOSED && s != ClaimStatus.FINALIZED) ++count;
+            if (lieOf[claimIds[i]] != 0 || s == ClaimStatus.COMMITTED) continue;
+            if (s != ClaimStatus.PROPOSED && s != ClaimStatus.FINALIZED) ++count;
         }
         for (uint256 i = 0; i < _played.length; ++i) {
             if (!_played[i].honest) continue;
@@ -223,6 +347,7 @@ contract Players is OracleTest {
     }
 }
 
+/// forge-config: default.invariant.fail-on-revert = true
 contract InvariantTest is OracleTest {
     Players private players;
 
@@ -242,7 +367,7 @@ contract InvariantTest is OracleTest {
 
     function targetSelectors() external view returns (FuzzSelector[] memory selectors) {
         selectors = new FuzzSelector[](1);
-        bytes4[] memory s = new bytes4[](9);
+        bytes4[] memory s = new bytes4[](12);
         (s[0], s[1], s[2], s[3]) =
         (
             players.request.selector,
@@ -258,6 +383,7 @@ contract InvariantTest is OracleTest {
             players.play.selector,
             players.makeClaim.selector
         );
+        (s[9], s[10], s[11]) = (players.reveal.selector, players.tellEarly.selector, players.wait.selector);
         selectors[0] = FuzzSelector(address(players), s);
     }
 
@@ -269,11 +395,26 @@ contract InvariantTest is OracleTest {
     function invariant_money_is_accounted_for_and_the_honest_lose_nothing() external view {
         assertEq(address(oracle).balance, players.owed(), "every wei");
         assertEq(players.wronged(), 0, "wronged");
+        assertEq(players.late(), 0, "late");
         for (uint256 i = 0; i < players.claimCount(); ++i) {
             bytes32 claimId = players.claimIds(i);
             assertEq(
                 oracle.getClaim(claimId).openChallenges, players.openChallenges(claimId), "open challenges"
             );
         }
+    }
+
+    /// @dev The end of every run: all is settled, the honest have what they began with or more, and nothing is stuck.
+    function afterInvariant() external {
+        players.windUp();
+        assertEq(players.wronged(), 0, "wronged");
+        address[5] memory actors = [alice, honest, liar, watcher, other];
+        uint256 owed = oracle.burned() + oracle.balanceOf(address(players)) + oracle.balanceOf(address(this));
+        for (uint256 i = 0; i < actors.length; ++i) {
+            owed += oracle.balanceOf(actors[i]);
+        }
+        assertEq(address(oracle).balance, owed, "stuck");
+        assertTrue(players.wealth(honest) >= 1000 ether, "honest claimant");
+        assertTrue(players.wealth(watcher) >= 1000 ether, "watcher");
     }
 }
