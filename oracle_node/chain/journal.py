@@ -40,6 +40,10 @@ class Journal(Protocol):
         """Close an intent: `mined`, `reverted`, `refused` or `abandoned`."""
         ...
 
+    def drop_unsigned(self, sender: str) -> None:
+        """Close what a crash left intended and never signed: it cannot have been sent, and is decided on anew."""
+        ...
+
     def unsettled(self, sender: str) -> list[SignedIntent]:
         """Signed and not known to be mined, in nonce order."""
         ...
@@ -55,6 +59,9 @@ class NoJournal:
         return None
 
     def settle(self, intent: int, outcome: str) -> None:
+        return None
+
+    def drop_unsigned(self, sender: str) -> None:
         return None
 
     def unsettled(self, sender: str) -> list[SignedIntent]:

@@ -3,8 +3,10 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from typing import Any, TypeVar
 
 from eth_account.signers.local import LocalAccount
@@ -14,15 +16,18 @@ from hexbytes import HexBytes
 from web3.exceptions import TransactionNotFound
 from web3.types import LogReceipt, TxParams, TxReceipt, Wei
 
+from oracle_node.chain.fees import FeePolicy
 from oracle_node.chain.journal import Call, Journal, NoJournal, SignedIntent
 from oracle_node.chain.revert import RevertDecoder, RevertError
 from oracle_node.chain.rpc import RefusedError, Web3, patiently, translated
+from oracle_node.chain.turns import Turns
 from oracle_node.errors import OracleError, TransientError
 
 T = TypeVar("T")
 _BUMP_PERCENT = 25
 """How much a replacement pays more; nodes refuse less than 10 or 12.5 percent."""
 _GAS_MARGIN_PERCENT = 20
+_FORGOTTEN_AFTER_S = 3.0
 _KNOWN = ("already known", "already imported", "known transaction")
 _NONCE_USED = ("nonce too low", "nonce is too low", "invalid transaction nonce")
 
@@ -39,22 +44,25 @@ class Receipt:
     logs: tuple[LogReceipt, ...] = field(repr=False)
 
 
-@dataclass(frozen=True)
-class FeePolicy:
-    """EIP-1559 fees: twice the base fee plus a tip, under a cap; replaced with more after a while."""
-
-    max_fee_per_gas_wei: int = 500 * 10**9
-    poll_s: float = 0.05
-    replace_after_s: float = 60.0
-    retry_within_s: float = 30.0
-
-
 class NonceUsedError(OracleError):
     """The account has spent this nonce on another transaction."""
 
 
+@dataclass(frozen=True)
+class _Market:
+    """What the chain asks for at the moment."""
+
+    base_fee_wei: int
+    tip_wei: int
+    gas_limit: int
+    time: int
+
+
 class Sender:
-    """The only sender of one key. Calls may overlap: one at a time is signed and sent, all wait for their receipts."""
+    """The only sender of one key. Calls may overlap: one at a time is signed and sent, all wait for their receipts.
+
+    Those with the nearest deadlines (unix seconds) are sent first, pay more and are replaced sooner.
+    """
 
     def __init__(
         self,
@@ -67,24 +75,27 @@ class Sender:
         self._web3, self._account, self._decoder = web3, account, decoder
         self._journal = journal or NoJournal()
         self._fees = fees or FeePolicy()
-        self._lock = asyncio.Lock()
+        self._turns = Turns()
         self._in_flight: set[int] = set()
+        self._chain_id: int | None = None
 
     @property
     def address(self) -> str:
         """The checksummed address that signs."""
         return str(self._account.address)
 
-    async def send(self, call: Call) -> Receipt:
+    async def send(self, call: Call, deadline: int | None = None) -> Receipt:
         """Simulate, estimate, sign, send and wait until mined.
 
         RevertError where the contract refuses, in simulation or on chain; ConfigError where the account cannot pay;
         TransientError where the RPC stays away, or another program uses the same key.
         """
-        async with self._lock:
-            gas = await self._retry(lambda: self._simulate(call))
+        gas = await self._retry(lambda: self._simulate(call))
+        market = await self._retry(lambda: self._market(call.label))
+        left_s = None if deadline is None else float(deadline - market.time)
+        async with self._turns.turn(inf if deadline is None else deadline):
             intent = self._journal.intend(self.address, call)
-            transaction = await self._retry(lambda: self._compose(call, gas))
+            transaction = await self._retry(lambda: self._compose(call, gas, market, left_s))
             nonce = int(transaction["nonce"])
             self._in_flight.add(nonce)
             try:
@@ -96,7 +107,7 @@ class Sender:
                     raise self._give_up(intent, call, nonce) from error
                 raise
         try:
-            return await self._follow(intent, transaction, raw, call)
+            return await self._follow(intent, transaction, raw, call, self._fees.patience_s(left_s))
         finally:
             self._in_flight.discard(nonce)
 
@@ -115,6 +126,7 @@ class Sender:
 
         The same bytes are broadcast again, so nothing is sent twice; what the contract would now refuse is dropped.
         """
+        self._journal.drop_unsigned(self.address)
         left = self._journal.unsettled(self.address)
         for intent in left:
             self._journal.settle(intent.intent, await self._finish(intent))
@@ -129,7 +141,9 @@ class Sender:
                 await self._retry(partial(self._broadcast, intent.raw, label))
             except (NonceUsedError, RevertError):
                 return "abandoned"
-            receipt = await self._await_receipt([transaction_hash], label)
+            receipt = await self._await_receipt(
+                [transaction_hash], intent.raw, label, self._fees.replace_after_s
+            )
         if receipt is None:
             return "abandoned"
         return "mined" if receipt["status"] else "reverted"
@@ -150,24 +164,32 @@ class Sender:
         }
         return {**request, "to": to_checksum_address(call.to)} if call.to else request
 
-    async def _compose(self, call: Call, gas: int) -> dict[str, Any]:
+    async def _market(self, label: str) -> _Market:
+        async with translated(self._decoder, label):
+            head, tip = await asyncio.gather(
+                self._web3.eth.get_block("latest"), self._web3.eth.max_priority_fee
+            )
+            if self._chain_id is None:
+                self._chain_id = await self._web3.eth.chain_id
+        return _Market(head["baseFeePerGas"], tip, head["gasLimit"], head["timestamp"])
+
+    async def _compose(self, call: Call, gas: int, market: _Market, left_s: float | None) -> dict[str, Any]:
         async with translated(self._decoder, call.label):
-            head = await self._web3.eth.get_block("latest")
-            tip = await self._web3.eth.max_priority_fee
             nonce = await self._web3.eth.get_transaction_count(self._account.address, "pending")
-        fee = min(2 * head["baseFeePerGas"] + tip, self._fees.max_fee_per_gas_wei)
-        if fee < head["baseFeePerGas"]:
+        tip = self._fees.tip_wei(market.tip_wei, left_s)
+        fee = min(2 * market.base_fee_wei + tip, self._fees.max_fee_per_gas_wei)
+        if fee < market.base_fee_wei:
             raise TransientError(
-                f"{call.label}: the base fee {head['baseFeePerGas']} wei is over the configured cap {fee} wei"
+                f"{call.label}: the base fee {market.base_fee_wei} wei is over the configured cap {fee} wei"
             )
         transaction: dict[str, Any] = {
             "type": 2,
-            "chainId": await self._web3.eth.chain_id,
+            "chainId": self._chain_id,
             "nonce": max([nonce, *(used + 1 for used in self._in_flight)]),
             "to": call.to,
             "data": HexBytes(call.data),
             "value": call.value_wei,
-            "gas": min(gas, head["gasLimit"]),
+            "gas": min(gas, market.gas_limit),
             "maxFeePerGas": fee,
             "maxPriorityFeePerGas": min(tip, fee),
         }
@@ -193,9 +215,11 @@ class Sender:
             if not any(hint in text for hint in _KNOWN):
                 raise
 
-    async def _follow(self, intent: int, transaction: dict[str, Any], raw: bytes, call: Call) -> Receipt:
+    async def _follow(
+        self, intent: int, transaction: dict[str, Any], raw: bytes, call: Call, patience_s: float
+    ) -> Receipt:
         hashes = [keccak(raw)]
-        while (receipt := await self._await_receipt(hashes, call.label)) is None:
+        while (receipt := await self._await_receipt(hashes, raw, call.label, patience_s)) is None:
             if self._bump(transaction):
                 raw = self._sign(intent, transaction)
                 hashes.append(keccak(raw))
@@ -223,15 +247,34 @@ class Sender:
         transaction |= raised
         return True
 
-    async def _await_receipt(self, hashes: list[bytes], label: str) -> TxReceipt | None:
-        """The receipt of whichever replacement was mined; None after `replace_after_s`."""
-        deadline = time.monotonic() + self._fees.replace_after_s
+    async def _await_receipt(
+        self, hashes: list[bytes], raw: bytes, label: str, patience_s: float
+    ) -> TxReceipt | None:
+        """The receipt of whichever replacement was mined; None after so many seconds.
+
+        What the chain has forgotten, as after a reorg or in a full mempool, is broadcast again.
+        """
+        deadline = time.monotonic() + patience_s
+        look_again = time.monotonic() + _FORGOTTEN_AFTER_S
         while time.monotonic() < deadline:
             receipt = await self._any_receipt(hashes, label)
             if receipt is not None:
                 return receipt
+            if time.monotonic() >= look_again:
+                look_again = time.monotonic() + _FORGOTTEN_AFTER_S
+                if not await self._retry(partial(self._is_known, hashes[-1], label)):
+                    with suppress(NonceUsedError):
+                        await self._retry(partial(self._broadcast, raw, label))
             await asyncio.sleep(self._fees.poll_s)
         return None
+
+    async def _is_known(self, transaction_hash: bytes, label: str) -> bool:
+        async with translated(self._decoder, label):
+            try:
+                await self._web3.eth.get_transaction(HexBytes(transaction_hash))
+            except TransactionNotFound:
+                return False
+        return True
 
     async def _any_receipt(self, hashes: list[bytes], label: str) -> TxReceipt | None:
         for transaction_hash in reversed(hashes):

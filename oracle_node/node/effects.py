@@ -77,11 +77,12 @@ class Effects:
             case Defend(claim_id) | Challenge(claim_id):
                 return await self._play(duty, snapshot.claims[claim_id], snapshot)
             case transaction:
-                receipt = await self._send(self._call(transaction, snapshot))
+                call = self._call(transaction, snapshot)
+                receipt = await self._send(call, _deadline(transaction, snapshot))
                 return receipt.block_number
 
-    async def _send(self, call: Call) -> Receipt:
-        receipt = await self._sender.send(call)
+    async def _send(self, call: Call, deadline: int | None) -> Receipt:
+        receipt = await self._sender.send(call, deadline)
         log.info(
             "transaction_mined",
             call=call.label,
@@ -178,8 +179,8 @@ class Effects:
             )
         )
         bond = request.listing.policy.challenge_bond
-        calls = [call_of(self._client.calls, d.move, bond) for d in sorted(due, key=_limit)]
-        results = await asyncio.gather(*(self._send(call) for call in calls), return_exceptions=True)
+        sending = [self._send(call_of(self._client.calls, d.move, bond), d.limit) for d in due]
+        results = await asyncio.gather(*sending, return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
@@ -191,5 +192,12 @@ def _content(claim: ClaimFacts, snapshot: Snapshot) -> Content:
     return Content(request.listing.model_id, request.input, claim.output, claim.witness)
 
 
-def _limit(due: Due) -> int:
-    return due.limit if due.limit is not None else 1 << 62
+def _deadline(duty: Transaction, snapshot: Snapshot) -> int | None:
+    """The last second at which it is of use, where there is one."""
+    match duty:
+        case Claim(request_id):
+            return snapshot.requests[request_id].view.deadline
+        case RevealClaim(claim_id):
+            return snapshot.claims[claim_id].view.window_end
+        case _:
+            return None

@@ -12,8 +12,8 @@ from eth_account.signers.local import LocalAccount
 
 from oracle_node.api.server import Facts, serve
 from oracle_node.chain.client import OracleClient
+from oracle_node.chain.fees import FeePolicy
 from oracle_node.chain.rpc import Web3, connect
-from oracle_node.chain.transactions import FeePolicy
 from oracle_node.chain.types import Address
 from oracle_node.config import Config
 from oracle_node.errors import OracleError, TransientError

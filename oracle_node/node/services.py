@@ -22,6 +22,13 @@ from oracle_node.node.snapshot import Memory, Snapshot
 Decide = Callable[[Snapshot, Memory, MoneyConfig], list[Duty]]
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 120.0
 _LONGEST_WAIT_FOR_CHAIN_S = 15.0
+_OVERTAKEN = frozenset(
+    {
+        "AlreadyDelivered", "AlreadyRevealed", "ChallengeExists", "ChallengeNotActive", "ClaimExists",
+        "ClaimNotIn", "RequestNotIn", "StaleNode", "TraceAlreadyPosted",
+    }
+)  # fmt: skip
+"""What the contract says where somebody, or an earlier run of this node, has done it already."""
 log = structlog.get_logger()
 
 
@@ -123,6 +130,12 @@ class RoleLoop:
             self._nudge.set()
             await self._board.at_block(block)
         except (TransientError, RevertError, ConfigError) as error:
+            if isinstance(error, RevertError) and error.name in _OVERTAKEN and duty not in self._failures:
+                # done: the next snapshot shows it; if it does not, the next attempt fails like any other
+                self._failures[duty] = 0
+                self._metrics.did(name, "overtaken")
+                log.info("duty_overtaken", duty=name, reason=str(error))
+                return
             pause_s = self._back_off(duty)
             self._metrics.did(name, "failed")
             log.warning("duty_failed", duty=name, reason=str(error), again_in_s=round(pause_s, 1))
@@ -148,6 +161,6 @@ class RoleLoop:
         return pause_s
 
     def _forget_all_but(self, due: list[Duty]) -> None:
-        for duty in self._not_before.keys() - set(due):
-            self._not_before.pop(duty)
-            self._failures.pop(duty, None)
+        for duty in self._failures.keys() - set(due):
+            self._failures.pop(duty)
+            self._not_before.pop(duty, None)

@@ -194,6 +194,13 @@ class Store:
             "UPDATE intents SET state = ?, settled_at = ? WHERE id = ?", (outcome, time.time(), intent)
         )
 
+    def drop_unsigned(self, sender: str) -> None:
+        """Close what was intended and never signed."""
+        self._database.execute(
+            "UPDATE intents SET state = 'abandoned', settled_at = ? WHERE state = 'intended' AND sender = ?",
+            (time.time(), sender),
+        )
+
     def unsettled(self, sender: str) -> list[SignedIntent]:
         """The newest signature of every open intent, in nonce order."""
         rows = self._database.execute(

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from eth_abi.abi import encode
@@ -10,11 +11,13 @@ from eth_utils.crypto import keccak
 from web3.types import RPCEndpoint
 
 from oracle_node.chain.embedded import DevChain
+from oracle_node.chain.fees import FeePolicy
 from oracle_node.chain.journal import Call, NoJournal, SignedIntent
 from oracle_node.chain.revert import RevertDecoder, RevertError
 from oracle_node.chain.rpc import connect
-from oracle_node.chain.transactions import FeePolicy, Sender
+from oracle_node.chain.transactions import Sender
 from oracle_node.errors import ConfigError, TransientError
+from oracle_node.store.store import Store
 
 
 class CrashError(Exception):
@@ -171,3 +174,58 @@ async def test_send__no_rpc__one_clear_line(chain: DevChain, decoder: RevertDeco
         sender = Sender(web3, chain.accounts[0], decoder, fees=FeePolicy(retry_within_s=0.1))
         with pytest.raises(TransientError, match=r"^echo: no answer from the RPC .*is the chain running\?$"):
             await sender.send(Call(chain.accounts[1].address, b"", label="echo"))
+
+
+async def _paused(chain: DevChain) -> None:
+    if chain.engine != "anvil":
+        pytest.skip("py-evm mines every transaction at once")
+    await chain.web3.provider.make_request(RPCEndpoint("evm_setAutomine"), [False])
+
+
+async def test_send__with_a_near_deadline__pays_more_and_is_replaced_sooner(
+    chain: DevChain, decoder: RevertDecoder, echo: str
+) -> None:
+    await _paused(chain)
+    journal = MemoryJournal()
+    sender = Sender(chain.web3, chain.accounts[1], decoder, journal, FeePolicy(poll_s=0.02))
+    now = (await chain.web3.eth.get_block("latest"))["timestamp"]
+    calm = asyncio.create_task(sender.send(Call(echo, b"", label="calm")))
+    while len(journal.signed) < 1:
+        await asyncio.sleep(0.02)
+    urgent = asyncio.create_task(sender.send(Call(echo, b"", label="urgent"), now + 4))
+    while len(journal.signed) < 3:
+        await asyncio.sleep(0.02)
+    assert [signed.nonce for signed in journal.signed] == [0, 1, 1]
+    sent = [await chain.web3.eth.get_transaction(signed.transaction_hash) for signed in journal.signed[::2]]
+    assert sent[1]["maxPriorityFeePerGas"] >= 10 * sent[0]["maxPriorityFeePerGas"]
+    await chain.mine()
+    await asyncio.gather(calm, urgent)
+
+
+async def test_send__forgotten_by_the_chain__is_broadcast_again(
+    chain: DevChain, decoder: RevertDecoder, echo: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _paused(chain)
+    monkeypatch.setattr("oracle_node.chain.transactions._FORGOTTEN_AFTER_S", 0.1)
+    journal = MemoryJournal()
+    sender = Sender(chain.web3, chain.accounts[1], decoder, journal, FeePolicy(poll_s=0.02))
+    sending = asyncio.create_task(sender.send(Call(echo, b"", label="echo")))
+    while not journal.signed:
+        await asyncio.sleep(0.02)
+    await asyncio.sleep(0.1)
+    await chain.web3.provider.make_request(RPCEndpoint("anvil_dropAllTransactions"), [])
+    await asyncio.sleep(0.4)
+    await chain.mine()
+    assert (await sending).transaction_hash == journal.signed[0].transaction_hash
+    assert len(journal.signed) == 1
+
+
+async def test_resume__intended_and_never_signed__is_closed(
+    chain: DevChain, decoder: RevertDecoder, tmp_path: Path, echo: str
+) -> None:
+    store = Store(tmp_path / "node.db")
+    sender = Sender(chain.web3, chain.accounts[1], decoder, store)
+    store.intend(sender.address, Call(echo, b"", label="echo"))
+    assert await sender.resume() == 0
+    assert store.intent_counts() == {"abandoned": 1}
+    store.close()
