@@ -116,10 +116,8 @@ class Joins:
         if not isinstance(node.tail, Program) or not prod(node.shape):
             return
         whole = View(0, node.shape, contiguous(node.shape))
-        read = (
-            node.refs if node.tail.ops else node.refs[-1:]
-        )  # without operations the last operand is the result
-        for ref in dict.fromkeys(read):
+        # without operations the last operand is the result
+        for ref in dict.fromkeys(node.refs if node.tail.ops else node.refs[-1:]):
             source = self._node(ref)
             as_it_lies = all(reading.view == whole for reading in node.readings if reading.ref == ref)
             if isinstance(source.tail, Program) and source.shape == node.shape and as_it_lies:
@@ -135,11 +133,9 @@ class Joins:
     def _refined(self, position: int) -> int | None:
         """The extremes of parts of something, of which this node takes the extreme on the way to a single value."""
         node = self._node(position)
-        if prod(node.shape) != 1 and position not in self._source.values():
-            return None
         for reducer in _REPEATABLE:
             ref = self._reduced_again(position, reducer)
-            if ref is not None:
+            if ref is not None and (prod(node.shape) == 1 or position in self._source.values()):
                 tail, count = self._node(ref).tail, prod(self._node(ref).shape)
                 is_same = isinstance(tail, Reduction) and tail.reducer is reducer and self._node(ref).readings
                 return ref if is_same and _reads_all(node.readings[0].view, count) else None
