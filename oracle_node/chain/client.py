@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from copy import copy
-from typing import Any
+from typing import Any, TypeVar
 
 from eth_abi.abi import encode
 from eth_account.signers.local import LocalAccount
@@ -17,7 +17,7 @@ from oracle_node.chain.events import EventDecoder, Logged
 from oracle_node.chain.follow import Head, LogFollower
 from oracle_node.chain.journal import Journal
 from oracle_node.chain.revert import RevertDecoder
-from oracle_node.chain.rpc import Web3, translated
+from oracle_node.chain.rpc import Web3, sensible, translated
 from oracle_node.chain.transactions import FeePolicy, Sender
 from oracle_node.chain.types import (
     Address,
@@ -37,6 +37,7 @@ from oracle_node.contracts import artifact_names, load_artifact
 from oracle_node.errors import ConfigError
 
 ORACLE = "InferenceOracle"
+T = TypeVar("T")
 _TIMES_KEPT = 10_000
 
 
@@ -103,16 +104,17 @@ class OracleClient:
         """The latest block."""
         async with translated(self.decoder, "read the head"):
             block = await self.web3.eth.get_block("latest")
-        return Head(block["number"], bytes(block["hash"]), block["timestamp"])
+            return Head(block["number"], bytes(block["hash"]), block["timestamp"])
 
     async def limits(self) -> Limits:
         """Floors and caps of the deployment."""
-        return build(Limits, (await self._read("limits"))[0])
+        return await self._view(Limits, "limits")
 
     async def listing(self, listing_id: ListingId) -> Listing:
         """A model's terms; RevertError UnknownListing."""
         model_id, policy, trace_seconds = await self._read("getListing", listing_id)
-        return Listing(model_id, build(Policy, policy), trace_seconds)
+        with sensible("read getListing"):
+            return Listing(model_id, build(Policy, policy), trace_seconds)
 
     async def quote(self, listing_id: ListingId, callback_gas: int = 0) -> int:
         """What a request costs at least, in wei."""
@@ -120,11 +122,11 @@ class OracleClient:
 
     async def request(self, request_id: RequestId) -> RequestView:
         """A request's state."""
-        return build(RequestView, (await self._read("getRequest", request_id))[0])
+        return await self._view(RequestView, "getRequest", request_id)
 
     async def claim(self, claim_id: ClaimId) -> ClaimView:
         """A claim's state."""
-        return build(ClaimView, (await self._read("getClaim", claim_id))[0])
+        return await self._view(ClaimView, "getClaim", claim_id)
 
     async def final_at(self, claim_id: ClaimId) -> int:
         """First time at which `finalize` succeeds if nobody moves; 0 for a claim that is not proposed."""
@@ -132,7 +134,7 @@ class OracleClient:
 
     async def challenge(self, key: ChallengeKey) -> ChallengeView:
         """A challenge's state."""
-        return build(ChallengeView, (await self._read("getChallenge", key))[0])
+        return await self._view(ChallengeView, "getChallenge", key)
 
     async def revealed_at(self, claim_id: ClaimId, node: bytes, length_tag: int, child_count: int) -> int:
         """When a node was revealed, or its chunk posted (`child_count` 0); 0 if never."""
@@ -146,6 +148,12 @@ class OracleClient:
         """Wei out of circulation."""
         return int((await self._read("burned"))[0])
 
+    async def _view(self, cls: type[T], name: str, *arguments: Any) -> T:
+        """What a function returns as one struct."""
+        (values,) = await self._read(name, *arguments)
+        with sensible(f"read {name}"):
+            return build(cls, values)
+
     async def _read(self, name: str, *arguments: Any) -> tuple[Any, ...]:
         data = self._functions.encode(name, arguments)
         async with translated(self.decoder, f"read {name}"):
@@ -153,7 +161,7 @@ class OracleClient:
                 {"to": to_checksum_address(self.oracle), "data": HexBytes(data)},
                 "latest" if self._block is None else self._block,
             )
-        return self._functions.decode(name, bytes(answer))
+            return self._functions.decode(name, bytes(answer))
 
     # Ids
 
@@ -214,10 +222,12 @@ class OracleClient:
         """The events of logs, with their blocks' times; logs that this version does not know are left out."""
         result = []
         for log in logs:
-            event = self.events.decode([bytes(topic) for topic in log["topics"]], bytes(log["data"]))
+            with sensible("read a log"):
+                event = self.events.decode([bytes(topic) for topic in log["topics"]], bytes(log["data"]))
+                place = bytes(log["blockHash"]), int(log["blockNumber"]), int(log["logIndex"])
             if event is not None:
-                time = await self._block_time(bytes(log["blockHash"]))
-                result.append(Logged(event, log["blockNumber"], log["logIndex"], time))
+                block_hash, block, index = place
+                result.append(Logged(event, block, index, await self._block_time(block_hash)))
         return result
 
     async def past_events(
@@ -244,7 +254,8 @@ class OracleClient:
             if len(self._times) >= _TIMES_KEPT:
                 self._times.clear()
             async with translated(self.decoder, "read a block"):
-                self._times[block_hash] = (await self.web3.eth.get_block(HexBytes(block_hash)))["timestamp"]
+                block = await self.web3.eth.get_block(HexBytes(block_hash))
+                self._times[block_hash] = int(block["timestamp"])
         return self._times[block_hash]
 
 

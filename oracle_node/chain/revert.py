@@ -43,7 +43,7 @@ class RevertDecoder:
 
     def decode(self, data: Any, action: str, fallback: str | None = None) -> RevertError:
         """The error for the revert bytes (hex or bytes); unknown selectors keep their hex."""
-        raw = bytes(HexBytes(data)) if isinstance(data, str | bytes) and data not in ("", "no data") else b""
+        raw = _bytes(data)
         entry = self._by_selector.get(raw[:4])
         if entry is None:
             name = f"0x{raw.hex()[:72]}" if raw else fallback or "no reason given (out of gas?)"
@@ -51,12 +51,22 @@ class RevertDecoder:
         inputs = entry["inputs"]
         try:
             values = decode([collapse_if_tuple(i) for i in inputs], raw[4:])
-        except DecodingError:
+        except (DecodingError, ValueError):  # ValueError: a string that is not UTF-8
             return RevertError(action, f"{entry['name']} with malformed values", {})
         names = [i["name"] or f"value{n}" for n, i in enumerate(inputs)]
         if entry["name"] == "Panic":
             return RevertError(action, f"Panic: {_PANICS.get(values[0], 'code')}", {"code": values[0]})
         return RevertError(action, entry["name"], dict(zip(names, values, strict=True)))
+
+
+def _bytes(data: Any) -> bytes:
+    """Revert data as nodes give it; nothing where it is no hex."""
+    if not isinstance(data, str | bytes) or data == "no data":
+        return b""
+    try:
+        return bytes(HexBytes(data))
+    except ValueError:
+        return b""
 
 
 def _selector(entry: Mapping[str, Any]) -> bytes:

@@ -1,14 +1,17 @@
 """Connections to a node's JSON-RPC, and its failures in our terms: revert, refusal or trouble on the line."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TypeVar, cast
 
 import aiohttp
+from eth_abi.exceptions import DecodingError
+from pydantic_core import from_json
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 from web3 import AsyncWeb3
-from web3.exceptions import ContractLogicError, TimeExhausted, Web3RPCError
+from web3.exceptions import ContractLogicError, TimeExhausted, Web3Exception, Web3RPCError
 from web3.providers import AsyncHTTPProvider
+from web3.types import RPCEndpoint, RPCResponse
 
 from oracle_node.chain.revert import RevertDecoder
 from oracle_node.errors import ConfigError, TransientError
@@ -16,11 +19,50 @@ from oracle_node.errors import ConfigError, TransientError
 Web3 = AsyncWeb3[AsyncHTTPProvider]
 T = TypeVar("T")
 _TIMEOUT_S = 30.0
+_MOST_BYTES = 1 << 28
+"""Of one answer: what many blocks of large requests come to; the reader asks for fewer blocks then."""
 _POOR = ("insufficient funds", "cannot afford")
 
 
 class RefusedError(TransientError):
     """The RPC answered with an error that is not a revert: a nonce, a fee, a range, an overload."""
+
+
+class MalformedError(TransientError):
+    """What the RPC answered makes no sense: a proxy's error page, a cut answer, a broken or hostile server."""
+
+
+class _TooLargeError(Exception):
+    """An answer without an end."""
+
+
+class BoundedProvider(AsyncHTTPProvider):
+    """HTTP, with limits on what one answer may take in memory and stack."""
+
+    async def _make_request(self, method: RPCEndpoint, request_data: bytes) -> bytes:
+        assert self.endpoint_uri is not None
+        response = await self._request_session_manager.async_get_response_from_post_request(
+            self.endpoint_uri, data=request_data, **self.get_request_kwargs()
+        )
+        async with response:
+            response.raise_for_status()
+            body = bytearray()
+            async for part in response.content.iter_chunked(1 << 20):
+                body += part
+                if len(body) > _MOST_BYTES:
+                    raise _TooLargeError
+            return bytes(body)
+
+    @staticmethod
+    def decode_rpc_response(raw_response: bytes) -> RPCResponse:
+        """What the answer says; ValueError where it is no JSON object, or nested deeper than any answer.
+
+        The standard library's parser overflows the stack on deep nesting once a package has raised Python's own limit.
+        """
+        response = from_json(raw_response)
+        if not isinstance(response, dict):
+            raise ValueError(f"a JSON {type(response).__name__}, not an object")
+        return cast(RPCResponse, response)
 
 
 @asynccontextmanager
@@ -29,7 +71,7 @@ async def connect(url: str, *, timeout_s: float = _TIMEOUT_S) -> AsyncIterator[W
     if not url.startswith(("http://", "https://")):
         raise ConfigError(f"rpc url {url!r} is not http:// or https://")
     timeout = aiohttp.ClientTimeout(total=timeout_s)
-    provider = AsyncHTTPProvider(url, request_kwargs={"timeout": timeout}, exception_retry_configuration=None)
+    provider = BoundedProvider(url, request_kwargs={"timeout": timeout}, exception_retry_configuration=None)
     try:
         yield AsyncWeb3(provider)
     finally:
@@ -38,7 +80,7 @@ async def connect(url: str, *, timeout_s: float = _TIMEOUT_S) -> AsyncIterator[W
 
 @asynccontextmanager
 async def translated(decoder: RevertDecoder, action: str) -> AsyncIterator[None]:
-    """Turn what web3 raises inside into RevertError, RefusedError or TransientError, each naming the action."""
+    """Turn what web3 raises inside into RevertError or a TransientError, each naming the action."""
     try:
         yield
     except ContractLogicError as error:
@@ -55,6 +97,30 @@ async def translated(decoder: RevertDecoder, action: str) -> AsyncIterator[None]
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
         detail = str(error) or type(error).__name__
         raise TransientError(f"{action}: no answer from the RPC ({detail}); is the chain running?") from error
+    except _TooLargeError as error:
+        raise RefusedError(f"{action}: the RPC's answer has more than {_MOST_BYTES} bytes") from error
+    except _SENSELESS as error:
+        raise _malformed(action, error) from error
+
+
+@contextmanager
+def sensible(action: str) -> Iterator[None]:
+    """Taking an answer apart: MalformedError where it is not what was asked for."""
+    try:
+        yield
+    except _SENSELESS as error:
+        raise _malformed(action, error) from error
+
+
+def _malformed(action: str, error: Exception) -> MalformedError:
+    detail = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    return MalformedError(f"{action}: the RPC's answer makes no sense ({detail})")
+
+
+_SENSELESS = (
+    Web3Exception, DecodingError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError,
+)  # fmt: skip
+"""What web3, its formatters and decoders raise over answers that are no answers."""
 
 
 def _reason(error: Web3RPCError) -> str:
