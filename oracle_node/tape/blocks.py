@@ -108,9 +108,9 @@ def sum_bounded(
     return b.reduce(Reducer.SUM, flat, function=function)
 
 
-def absmax(b: TapeBuilder, x: View, axes: int) -> View:
+def absmax(b: TapeBuilder, x: View, axes: int, block: int = BLOCK_ELEMENTS) -> View:
     """max |x| over the last `axes` axes, at least SMALLEST_SCALE; exact."""
-    return max_bounded(b, x, axes, lambda v: v.abs().maximum(SMALLEST_SCALE))
+    return max_bounded(b, x, axes, lambda v: v.abs().maximum(SMALLEST_SCALE), block)
 
 
 def quantize(b: TapeBuilder, x: View, bits: int = 14, axes: int = 1) -> Quantized:
@@ -118,8 +118,8 @@ def quantize(b: TapeBuilder, x: View, bits: int = 14, axes: int = 1) -> Quantize
     return _fixed_point(b, x, 2 ** (bits - 1) - 1, axes)
 
 
-def _fixed_point(b: TapeBuilder, x: View, limit: int, axes: int) -> Quantized:
-    scale = absmax(b, x, axes)
+def _fixed_point(b: TapeBuilder, x: View, limit: int, axes: int, block: int = BLOCK_ELEMENTS) -> Quantized:
+    scale = absmax(b, x, axes, block)
     spread, bound = scale, float(limit)
     for _ in range(axes):
         spread = spread.unsqueeze(-1)
@@ -174,11 +174,13 @@ def _contract_blocks(b: TapeBuilder, a: View, w: View) -> View:
     raise AdmissionError(f"a product over {length} elements cannot be split to fit the step bound")
 
 
-def mean(b: TapeBuilder, x: View, axes: int, divisor: float | None = None) -> View:
+def mean(
+    b: TapeBuilder, x: View, axes: int, divisor: float | None = None, block: int = BLOCK_ELEMENTS
+) -> View:
     """Mean over the last `axes` axes (or Σ / divisor); error at most 2^-21 of the largest |x| of the group."""
     size = float(np.prod(x.dims[x.rank - axes :])) if divisor is None else divisor
-    fixed = _fixed_point(b, x, 2 ** (_SUM_BITS - 1), axes)
-    total = sum_bounded(b, fixed.q, axes)
+    fixed = _fixed_point(b, x, 2 ** (_SUM_BITS - 1), axes, block)
+    total = sum_bounded(b, fixed.q, axes, block=block)
     return b.map(lambda t, s: t.to_float() * (s * (1.0 / (fixed.limit * size))), total, fixed.scale)
 
 

@@ -57,14 +57,14 @@ class Lowering:
     def __init__(self, builder: TapeBuilder, weights: int, stored: int = 0) -> None:
         """`stored`: elements of the file's own constants, which others made of them may have too."""
         self.b = builder
-        self._region = Region(builder.sources)
+        self.region = Region(builder.sources)
         self.weight_bits = weights
         self._room, self._made = max(MAX_ELEMENTS, stored), 0
         self._plain: dict[int, tuple[Tensor, Tensor]] = {}
 
     def bounds(self, value: Extent) -> tuple[int, int]:
         """The least and the most that a length may be."""
-        return self._region.bounds(value)
+        return self.region.bounds(value)
 
     def require_room(self, *shape: int) -> None:
         """ModelError for a constant of that shape if it is too large to be made; ask before taking memory for it."""

@@ -17,10 +17,12 @@ from oracle_node.importers.onnx.extents import extent, storable
 from oracle_node.importers.onnx.lowering import Lowering
 from oracle_node.importers.onnx.reductions import Quantised, quantise
 from oracle_node.importers.onnx.tensor import Tensor
-from oracle_node.tape.blocks import contract_bounded, quantize_weights
+from oracle_node.tape.blocks import contract_bounded, quantize_weights, sum_bounded
 from oracle_node.tape.types import Array
 from oracle_node.tape.view import View, broadcast_shape
 
+PRODUCT_BLOCK = 512
+"""Products that one step adds up: proving it takes about 400,000 gas then."""
 _ACTIVATION_LIMITS = {8: 2**13 - 1, 15: 2**13 - 1, 21: 2**20 - 1}
 """Largest activation, by the bits of the weights."""
 
@@ -60,4 +62,16 @@ def contract(low: Lowering, a: View, w: View, reduce_axes: int) -> View:
     extents = tuple(map(extent, axes[:split]))
     kept = storable([i for i, d in enumerate(extents) if d != 1], extents)
     a, w = (select(view.broadcast_to(axes), [*kept, *range(split, len(axes))]) for view in (a, w))
-    return place(contract_bounded(low.b, a, w, reduce_axes), kept, extents)
+    return place(_split(low, a, w, reduce_axes), kept, extents)
+
+
+def _split(low: Lowering, a: View, w: View, reduce_axes: int) -> View:
+    """Partial sums of PRODUCT_BLOCK elements where a row is longer and can be cut, else of what one step takes."""
+    length = extent(a.shape[-1])
+    if reduce_axes > 1 or not isinstance(length, int) or length <= PRODUCT_BLOCK:
+        return contract_bounded(low.b, a, w, reduce_axes)
+    block = next(size for size in range(PRODUCT_BLOCK, 0, -1) if length % size == 0)
+    if block < PRODUCT_BLOCK // 4:
+        return contract_bounded(low.b, a, w, reduce_axes)
+    rows, columns = (view.split_axis(view.rank - 1, block) for view in (a, w))
+    return sum_bounded(low.b, contract_bounded(low.b, rows, columns, 1), 1)

@@ -19,7 +19,6 @@ from oracle_node.importers.onnx.expression import (
 from oracle_node.importers.onnx.extents import Extents, extents_of, fixed, is_fixed, size, times
 from oracle_node.importers.onnx.lowering import F32, I64, Lowering
 from oracle_node.importers.onnx.tensor import Tensor
-from oracle_node.tape.affine import SYMBOLS
 from oracle_node.tape.blocks import SMALLEST_SCALE, sum_bounded
 from oracle_node.tape.blocks import mean as mean_of_rows
 from oracle_node.tape.builder import TapeBuilder
@@ -35,8 +34,12 @@ BLOCK_ELEMENTS = 256
 """More are reduced in levels of at most that many, of about equal sizes."""
 SUM_LIMIT = 2**21
 """Summands of float sums are integers up to this: 22 bits relative to the largest."""
+MEAN_BLOCK = 64
+"""Elements of a row that one step of a mean reads: recomputing it takes a few hundred thousand gas at most."""
 ADDED_AT_ONCE = 6
 """Summands of one MAP that adds floats in order: each opens a chunk."""
+FUSED_CHUNKS = 6
+"""What would open more chunks than this through what is fused into it reads a materialised tensor instead."""
 SMALL_SUM = 8
 """So few floats are added one after another in one MAP."""
 
@@ -96,6 +99,8 @@ def _levels(low: Lowering, reducer: Reducer, expression: Expression, views: list
     while True:
         extents = extents_of(views[0])
         tiled, inner = _tiled(views, axes, _block(size(extents[len(extents) - axes :])))
+        if len(views) > 1 and chunks_read(low, tiled, inner) > FUSED_CHUNKS:
+            raise AdmissionError("it opens many chunks through what is fused into it")
         result = low.b.reduce(reducer, *tiled, axes=inner, function=function)
         outer = tiled[0].rank - inner - (len(extents) - axes)
         if outer == 0:
@@ -143,13 +148,13 @@ def _cover(length: int, room: int) -> tuple[int, int]:
         count += 1
 
 
-def chunks_read(views: Sequence[View], axes: int) -> int:
+def chunks_read(low: Lowering, views: Sequence[View], axes: int) -> int:
     """Chunks that one element opens at most, reduced from the last `axes` axes of the views."""
     shape = views[0].shape
     split = len(shape) - axes
     operands = tuple(view.operand(shape) for view in views)
     instruction = Instruction(Opcode.REDUCE, DType.F32, shape[:split], operands, shape[split:])
-    return sum(chunks_opened(instruction, operand, (0,) * SYMBOLS)[1] for operand in operands)
+    return sum(chunks_opened(instruction, operand, low.region)[1] for operand in operands)
 
 
 def largest_absolute(low: Lowering, x: Tensor, axes: Sequence[int] | None = None) -> Tensor:
@@ -210,7 +215,7 @@ def mean(low: Lowering, x: Tensor, axes: Sequence[int], divisor: float | None = 
     last = low.settled(low.frozen(x)).moved(shape, lambda d: d, lambda v: v.transpose(*order))
     outer, inner = shape[: x.rank - len(axes)], shape[x.rank - len(axes) :]
     rows = low.contiguous(last).reshape(*outer, times(inner))
-    view = mean_of_rows(low.b, rows, 1, float(size(inner)) if divisor is None else divisor)
+    view = mean_of_rows(low.b, rows, 1, float(size(inner)) if divisor is None else divisor, MEAN_BLOCK)
     return Tensor.of_view(view, low.b.interval(view), F32).reshaped(reduced_shape(x.extents, axes))
 
 

@@ -12,7 +12,14 @@ from oracle_node.importers.onnx.expression import leaves, memory_order, place, s
 from oracle_node.importers.onnx.geometry import WindowAxis, windowed, windows_of
 from oracle_node.importers.onnx.lowering import F32, Lowering
 from oracle_node.importers.onnx.node import Handler, Node
-from oracle_node.importers.onnx.reductions import SMALL_SUM, SUM_LIMIT, chunks_read, extreme, quantise, total
+from oracle_node.importers.onnx.reductions import (
+    SMALL_SUM,
+    SUM_LIMIT,
+    chunks_read,
+    extreme,
+    quantise,
+    total,
+)
 from oracle_node.importers.onnx.tensor import Tensor
 from oracle_node.tape.expression import Number
 from oracle_node.tape.instruction import Reducer
@@ -57,7 +64,7 @@ def max_pool(low: Lowering, node: Node) -> list[Tensor]:
     x = low.frozen(low.settled(low.compact(x, operations=2 if overlapping else 16)))
     if any(a.is_padded for a in axes):
         x = _padded(low, x, axes, low.interval(x).lo, memory_order(leaves(x.expression)))
-    if chunks_read(*_window_views(x, axes)[:2]) > FUSED_CHUNKS:
+    if chunks_read(low, *_window_views(x, axes)[:2]) > FUSED_CHUNKS:
         x = low.materialise(x)
     return [_pooled(low, Reducer.MAX, x, axes)]
 
