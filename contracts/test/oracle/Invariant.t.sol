@@ -52,6 +52,12 @@ contract Players is OracleTest {
         return truth();
     }
 
+    /// @dev Moves are metered and paid for at these prices.
+    modifier priced() {
+        gasPrice(10 gwei, 15 gwei);
+        _;
+    }
+
     // Actions
 
     function request(uint256 seed) external {
@@ -121,7 +127,7 @@ contract Players is OracleTest {
         _since[claimId] = block.timestamp;
     }
 
-    function openChallenge(uint256 seed) external {
+    function openChallenge(uint256 seed) external priced {
         if (claimIds.length == 0) return;
         bytes32 claimId = claimIds[seed % claimIds.length];
         ClaimView memory c = oracle.getClaim(claimId);
@@ -132,12 +138,12 @@ contract Players is OracleTest {
     }
 
     /// @dev A random challenge moves on, by whoever is on turn.
-    function play(uint256 seed) external {
+    function play(uint256 seed) external priced {
         if (_played.length != 0) move(_played[seed % _played.length]);
     }
 
     /// @dev Time passes; the honest have moved before.
-    function wait(uint256 seed) external {
+    function wait(uint256 seed) external priced {
         for (uint256 i = 0; i < _played.length; ++i) {
             bool fair = _played[i].honest;
             bytes32 claimId = _played[i].key.claimId;
@@ -149,7 +155,7 @@ contract Players is OracleTest {
         vm.warp(block.timestamp + seed % 25 minutes);
     }
 
-    function settle(uint256 seed) external {
+    function settle(uint256 seed) external priced {
         if (_played.length != 0) {
             Played memory p = _played[seed % _played.length];
             try oracle.timeout(p.key) {} catch {}
@@ -240,7 +246,7 @@ contract Players is OracleTest {
 
     /// @dev Everybody has had all the time there is: whatever can end, ends. The compiler takes `block.timestamp` for a
     /// constant of the call, hence the cheat code.
-    function windUp() external {
+    function windUp() external priced {
         for (uint256 round = 0; round < 12; ++round) {
             this.wait(25 minutes - 1);
             for (uint256 i = 0; i < claimIds.length; ++i) {
@@ -353,7 +359,6 @@ contract InvariantTest is OracleTest {
 
     function setUp() public override {
         super.setUp();
-        gasPrice(10 gwei, 15 gwei);
         players = new Players(oracle, evaluator, direct, committed);
         for (uint256 i = 1; i < 6; ++i) {
             players.request(i * 4001);
