@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from oracle_node.errors import ConfigError
+from oracle_node.model.location import Location, ModelLocation
 
 _GWEI = 10**9
 _ETHER = 10**18
@@ -103,10 +104,21 @@ class InferenceConfig(_Section):
     )
 
 
+class FetchConfig(_Section):
+    """How models that are given by URI are fetched."""
+
+    cache: Path = Field(default=Path("model-cache"), description="folder that keeps fetched models, by id")
+    ipfs_gateway: str = Field(
+        default="http://127.0.0.1:8080", description="where ipfs:// is fetched; it need not be trusted"
+    )
+    max_mb: int = Field(default=65_536, gt=0, description="weights that are larger are not fetched")
+    timeout_s: Seconds = Field(default=60.0, description="a server that is silent for so long is given up")
+
+
 class LlamaConfig(_Section):
     """How llama.cpp drafts the answers of language models; without a file the tape finds them alone."""
 
-    models: dict[Path, Path] = Field(
+    models: dict[ModelLocation, Path] = Field(
         default={}, description="model directory → the GGUF file that drafts its answers"
     )
     threads: int = Field(default=0, ge=0, description="threads of a draft; 0 for all cores")
@@ -131,13 +143,23 @@ class Config(_Section):
 
     chain: ChainConfig
     key: KeyConfig
-    models: tuple[Path, ...] = Field(default=(), description="model directories")
+    models: tuple[ModelLocation, ...] = Field(
+        default=(),
+        description="model directories; or file, http, https or ipfs URIs, remote ones with #0x… (the id)",
+    )
     store: Path = Field(default=Path("node.db"), description="the SQLite file")
     roles: RolesConfig = RolesConfig()
     money: MoneyConfig = MoneyConfig()
     inference: InferenceConfig = InferenceConfig()
+    fetch: FetchConfig = FetchConfig()
     llama: LlamaConfig = LlamaConfig()
     api: ApiConfig | None = None
+
+    @property
+    def directories(self) -> tuple[Path, ...]:
+        """The models, once all are on this machine."""
+        assert all(isinstance(model, Path) for model in self.models), "fetch the models first"
+        return tuple(model for model in self.models if isinstance(model, Path))
 
 
 def load_config(path: Path) -> Config:
@@ -166,15 +188,20 @@ def parse_config(values: dict[str, Any], where: str = "configuration") -> Config
 def _resolved(config: Config, folder: Path) -> Config:
     key = config.key
     password_file = None if key.password_file is None else folder / key.password_file
-    drafts = {folder / model: folder / gguf for model, gguf in config.llama.models.items()}
-    held = tuple(folder / model for model in config.models)
+    drafts = {_within(folder, model): folder / gguf for model, gguf in config.llama.models.items()}
+    held = tuple(_within(folder, model) for model in config.models)
     for model in drafts.keys() - set(held):
         raise ConfigError(f"llama.models: {model} is not among the models")
     return config.model_copy(
         update={
             "store": folder / config.store,
             "models": held,
+            "fetch": config.fetch.model_copy(update={"cache": folder / config.fetch.cache}),
             "llama": config.llama.model_copy(update={"models": drafts}),
             "key": key.model_copy(update={"keystore": folder / key.keystore, "password_file": password_file}),
         }
     )
+
+
+def _within(folder: Path, model: Location) -> Location:
+    return folder / model if isinstance(model, Path) else model

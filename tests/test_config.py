@@ -8,6 +8,7 @@ from oracle_node.config import (
     ApiConfig,
     ChainConfig,
     Config,
+    FetchConfig,
     InferenceConfig,
     KeyConfig,
     LlamaConfig,
@@ -23,6 +24,7 @@ SECTIONS = {
     "roles": RolesConfig,
     "money": MoneyConfig,
     "inference": InferenceConfig,
+    "fetch": FetchConfig,
     "llama": LlamaConfig,
     "api": ApiConfig,
 }

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from oracle_node.cli.model_fetch import fetch
 from oracle_node.cli.model_import import import_model
 from oracle_node.cli.model_run import compare, run, selftest
 from oracle_node.cli.options import ether, existing_file, model_directory, parse_hash
@@ -20,7 +21,7 @@ def model() -> None:
     """Import, inspect, run, check and register models."""
 
 
-for command in (import_model, run, compare, selftest):
+for command in (import_model, fetch, run, compare, selftest):
     model.add_command(command)
 
 

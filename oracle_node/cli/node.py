@@ -15,6 +15,7 @@ from oracle_node.cli.options import ask_password, existing_file
 from oracle_node.cli.output import Output, json_option
 from oracle_node.cli.session import dry_run_option
 from oracle_node.config import Config, load_config
+from oracle_node.node.fetching import with_models_here
 from oracle_node.node.node import Ready, run_node, stop_on_signals
 from oracle_node.node.services import roles_of
 from oracle_node.node.shelf import Shelf
@@ -62,8 +63,9 @@ async def _run(config: Config, set_up_worker: Setup, out: Output) -> None:
 
 async def _check(config: Config, out: Output) -> None:
     account = load_key(config.key.keystore, _password(config))
+    config = await with_models_here(config)
     with out.progress("proving the models", len(config.models)) as advance:
-        shelf = Shelf.load(_counted(config.models, advance), config.inference.threads, config.llama)
+        shelf = Shelf.load(_counted(config.directories, advance), config.inference.threads, config.llama)
     async with connect(config.chain.rpc.get_secret_value()) as web3:
         client = await OracleClient.open(web3, config.chain.oracle, chain_id=config.chain.chain_id)
         head, balance_wei = await client.head(), await client.balance(account.address)

@@ -200,5 +200,10 @@ def _weights(path: Path, manifest: Manifest) -> Iterator[np.ndarray]:
         yield data[start:end].view(DType[entry.dtype.upper()].numpy).reshape(entry.shape)
 
 
+def weights_bytes(manifest: Manifest) -> int:
+    """The size that `weights.bin` has to have."""
+    return max((entry.offset + _byte_length(entry) for entry in manifest.weights), default=0)
+
+
 def _byte_length(entry: WeightEntry) -> int:
     return prod(entry.shape) * DType[entry.dtype.upper()].width

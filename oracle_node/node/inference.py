@@ -159,9 +159,11 @@ def inference_of(config: Config, shelf: Shelf | None = None, setup: Setup | None
     `setup` prepares worker processes; it has to be picklable. ConfigError where the executor is not installed.
     """
     chosen = config.inference
-    load: LoadShelf = partial(Shelf.load, config.models, chosen.threads, config.llama)
-    if shelf is not None or chosen.executor == "thread":
-        return Inference([ThreadWorker((lambda: shelf) if shelf is not None else load)])
+    if shelf is not None:
+        return Inference([ThreadWorker(lambda: shelf)])
+    load: LoadShelf = partial(Shelf.load, config.directories, chosen.threads, config.llama)
+    if chosen.executor == "thread":
+        return Inference([ThreadWorker(load)])
 
     def worker() -> Worker:
         memory_bytes = chosen.memory_mb << 20

@@ -19,6 +19,7 @@ from oracle_node.config import Config
 from oracle_node.errors import OracleError, TransientError
 from oracle_node.node.board import Board
 from oracle_node.node.effects import Effects
+from oracle_node.node.fetching import with_models_here
 from oracle_node.node.inference import inference_of
 from oracle_node.node.ledger import Ledger
 from oracle_node.node.metrics import Metrics
@@ -57,6 +58,7 @@ async def run_node(
     """
     roles = roles_of(config.roles)
     async with AsyncExitStack() as stack:
+        config = await with_models_here(config)
         inference = await stack.enter_async_context(inference_of(config, shelf, worker_setup))
         models = await inference.start()
         store = Store(config.store)

@@ -1,6 +1,11 @@
 """`oracle-node model`: the digits model from its ONNX file to answers, and every way to call it wrongly."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import onnx
@@ -22,6 +27,23 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "digits"
     save_model(import_source(DIGITS.source), folder)
     return folder
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """The URL of a folder."""
+    handler = partial(QuietHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Logs nothing."""
+
+    def log_message(self, *_: object) -> None:
+        return
 
 
 def _one_node(folder: Path, kind: str, name: str) -> Path:
@@ -176,3 +198,15 @@ def test_inspect__one_weight_changed__is_refused(oracle: Cli, digits: Path, tmp_
     ran = oracle("model", "inspect", tmp_path)
     assert (ran.code, ran.err.count("\n")) == (1, 1)
     assert "corrupt" in ran.err
+
+
+def test_fetch__from_a_server__verified_under_its_id(oracle: Cli, digits: Path, tmp_path: Path) -> None:
+    model_id = oracle("model", "inspect", digits, "--json").json["model_id"]
+    with serving(digits) as url:
+        fetched = oracle("model", "fetch", url, "--model-id", model_id, "--out", tmp_path / "here", "--json")
+        other = oracle("model", "fetch", f"{url}#0x{'11' * 32}", "--out", tmp_path / "other")
+    assert fetched.json["model_id"] == model_id
+    assert oracle("model", "inspect", tmp_path / "here", "--json").json["model_id"] == model_id
+    assert (other.code, other.out, other.err.count("\n")) == (1, "", 1)
+    assert f"there lies model {model_id}" in other.err
+    assert not (tmp_path / "other").exists()
