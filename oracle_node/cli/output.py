@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import update_wrapper
+from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,7 +31,7 @@ class Output:
     def result(self, values: Mapping[str, Any], view: RenderableType | None = None) -> None:
         """The outcome: `values` as JSON; for people `view`, or the values one a line."""
         if self.as_json:
-            click.echo(json.dumps(values, default=to_json, allow_nan=False))
+            click.echo(json.dumps(to_json(values), allow_nan=False))
         else:
             self.people.print(view if view is not None else key_values(values))
 
@@ -76,15 +77,22 @@ def json_option(command: Command) -> Command:
 
 
 def to_json(value: object) -> object:
-    """numpy values and arrays as numbers and lists, bytes as 0x-hex, paths as text."""
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, bytes):
-        return "0x" + value.hex()
-    if isinstance(value, Path):
-        return str(value)
+    """JSON values: numpy's as numbers and lists, bytes as 0x-hex, paths as text, numbers not finite as null."""
+    match value:
+        case Mapping():
+            return {str(key): to_json(item) for key, item in value.items()}
+        case list() | tuple():
+            return [to_json(item) for item in value]
+        case np.ndarray() | np.generic():
+            return to_json(value.tolist())
+        case float():
+            return value if isfinite(value) else None
+        case None | bool() | int() | str():
+            return value
+        case bytes():
+            return "0x" + value.hex()
+        case Path():
+            return str(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 

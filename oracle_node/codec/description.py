@@ -200,6 +200,8 @@ def _parse(adapter: TypeAdapter[tuple[P, ...]], description: Mapping[str, Any], 
     entries = (
         description.get("parts") if description.get("kind") == "parts" else [dict(description or _PLAIN)]
     )
+    if not entries:
+        raise ModelError(f"the card's {what} has no parts")
     try:
         return adapter.validate_python(entries)
     except ValidationError as error:
