@@ -124,29 +124,43 @@ class Sender:
     async def resume(self) -> int:
         """Bring to an end what an earlier run signed and never saw mined; returns how many were still open.
 
-        The same bytes are broadcast again, so nothing is sent twice; what the contract would now refuse is dropped.
+        The same bytes are broadcast again, so nothing is sent twice. What the contract would now refuse is dropped, and
+        what was to come after it, too: without its nonce that would wait for ever. It is decided on anew.
         """
         self._journal.drop_unsigned(self.address)
         left = self._journal.unsettled(self.address)
+        used = await self._retry(self._nonces_used) if left else 0
+        waiting: list[SignedIntent] = []
+        is_gapless = True
         for intent in left:
-            self._journal.settle(intent.intent, await self._finish(intent))
+            label = intent.call.label
+            receipt = await self._retry(partial(self._receipt, intent.transaction_hash, label))
+            if receipt is None and intent.nonce >= used and is_gapless:
+                is_gapless = await self._sent_again(intent)
+                if is_gapless:
+                    waiting.append(intent)
+                    continue
+            self._journal.settle(intent.intent, _outcome(receipt))
+        await asyncio.gather(*(self._finish(intent) for intent in waiting))
         return len(left)
 
-    async def _finish(self, intent: SignedIntent) -> str:
-        label, transaction_hash = intent.call.label, intent.transaction_hash
-        receipt = await self._retry(partial(self._receipt, transaction_hash, label))
-        if receipt is None:
-            try:
-                await self._retry(partial(self._simulate, intent.call))
-                await self._retry(partial(self._broadcast, intent.raw, label))
-            except (NonceUsedError, RevertError):
-                return "abandoned"
-            receipt = await self._await_receipt(
-                [transaction_hash], intent.raw, label, self._fees.replace_after_s
-            )
-        if receipt is None:
-            return "abandoned"
-        return "mined" if receipt["status"] else "reverted"
+    async def _nonces_used(self) -> int:
+        async with translated(self._decoder, "count transactions"):
+            return int(await self._web3.eth.get_transaction_count(self._account.address, "latest"))
+
+    async def _sent_again(self, intent: SignedIntent) -> bool:
+        try:
+            await self._retry(partial(self._simulate, intent.call))
+            await self._retry(partial(self._broadcast, intent.raw, intent.call.label))
+        except (NonceUsedError, RevertError):
+            return False
+        return True
+
+    async def _finish(self, intent: SignedIntent) -> None:
+        receipt = await self._await_receipt(
+            [intent.transaction_hash], intent.raw, intent.call.label, self._fees.replace_after_s
+        )
+        self._journal.settle(intent.intent, _outcome(receipt))
 
     async def _simulate(self, call: Call) -> int:
         request = self._request(call)
@@ -301,6 +315,12 @@ class Sender:
 
     async def _retry(self, call: Callable[[], Awaitable[T]]) -> T:
         return await patiently(call, within_s=self._fees.retry_within_s)
+
+
+def _outcome(receipt: TxReceipt | None) -> str:
+    if receipt is None:
+        return "abandoned"
+    return "mined" if receipt["status"] else "reverted"
 
 
 def _receipt_of(receipt: TxReceipt) -> Receipt:

@@ -7,11 +7,13 @@ challenges emits an event that names one of them, so what was read stays valid u
 import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from oracle_node.chain.client import OracleClient
 from oracle_node.chain.events import ChallengeOpened, ClaimProposed, Delivered, Event, Logged, Requested
 from oracle_node.chain.follow import LogFollower, Step
 from oracle_node.chain.observe import challenge_state, claim_state
+from oracle_node.chain.rpc import patiently
 from oracle_node.chain.types import (
     ZERO_ADDRESS,
     Address,
@@ -34,6 +36,8 @@ _OPENED = ("ClaimCommitted", "ClaimProposed")
 
 _PARALLEL = 16
 """Requests that are read at once."""
+_PATIENCE_S = 10.0
+"""How long one read is tried again: a snapshot takes many, and one that fails must not undo the others."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ class Ledger:
     async def advance(self) -> Step:
         """Read one chunk of logs into the store."""
         step = await self._follower.step(self._store.checkpoints())
-        logged = await self._client.logged(step.logs)
+        logged = await patiently(partial(self._client.logged, step.logs), within_s=_PATIENCE_S)
         raw = {(int(log["blockNumber"]), log["logIndex"]): log for log in step.logs}
         events = []
         for entry in logged:
@@ -86,7 +90,8 @@ class Ledger:
         """The state, at the step's head, of every request to our models that is not over, and of its claims."""
         client = self._client.at(step.head.number)
         asked = [e for e in self._store.open_requests() if e.request_id not in self._foreign]
-        found = await asyncio.gather(*(self._open(client, stored) for stored in asked))
+        reads = [patiently(partial(self._open, client, stored), within_s=_PATIENCE_S) for stored in asked]
+        found = await asyncio.gather(*reads)
         requests: dict[RequestId, RequestFacts] = {}
         claims: dict[ClaimId, ClaimFacts] = {}
         for known in filter(None, found):
@@ -97,7 +102,7 @@ class Ledger:
             else:
                 requests[request_id] = known.request
                 claims |= known.claims
-        balance = await client.balance(self._me)
+        balance = await patiently(partial(client.balance, self._me), within_s=_PATIENCE_S)
         return Snapshot(step.head, self._me, balance, requests, claims, self._models)
 
     async def _open(self, client: OracleClient, stored: StoredEvent) -> _Open | None:

@@ -229,3 +229,29 @@ async def test_resume__intended_and_never_signed__is_closed(
     assert await sender.resume() == 0
     assert store.intent_counts() == {"abandoned": 1}
     store.close()
+
+
+async def test_resume__one_no_longer_accepted__does_not_wait_for_those_after_it(
+    chain: DevChain, decoder: RevertDecoder, tmp_path: Path, echo: str
+) -> None:
+    """Without the nonce of the first the others can never be mined."""
+    store, key = Store(tmp_path / "node.db"), chain.accounts[1]
+    await _paused(chain)
+    sender = Sender(chain.web3, key, decoder, store, FeePolicy(poll_s=0.02))
+    calls = [Call(echo, b"", label=f"echo {n}") for n in range(3)]
+    sending = [asyncio.create_task(sender.send(call)) for call in calls]
+    while len(store.unsettled(sender.address)) < 3:
+        await asyncio.sleep(0.02)
+    for task in sending:
+        task.cancel()
+    await asyncio.gather(*sending, return_exceptions=True)
+    await chain.web3.provider.make_request(RPCEndpoint("anvil_dropAllTransactions"), [])
+    store._database.execute("UPDATE intents SET data = ? WHERE id = 2", (b"refused by now",))
+    resuming = asyncio.create_task(sender.resume())
+    await asyncio.sleep(0.3)
+    await chain.mine()
+    async with asyncio.timeout(5):
+        assert await resuming == 3
+    assert store.intent_counts() == {"mined": 1, "abandoned": 2}
+    assert await chain.web3.eth.get_transaction_count(key.address, "pending") == 1
+    store.close()
