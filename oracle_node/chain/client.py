@@ -14,11 +14,12 @@ from web3.types import LogReceipt
 from oracle_node.chain.abi import Functions, build
 from oracle_node.chain.calls import Calls
 from oracle_node.chain.events import EventDecoder, Logged
+from oracle_node.chain.fees import FeePolicy
 from oracle_node.chain.follow import Head, LogFollower
 from oracle_node.chain.journal import Journal
 from oracle_node.chain.revert import RevertDecoder
 from oracle_node.chain.rpc import Web3, sensible, translated
-from oracle_node.chain.transactions import FeePolicy, Sender
+from oracle_node.chain.transactions import Sender
 from oracle_node.chain.types import (
     Address,
     ChallengeId,
