@@ -21,7 +21,9 @@ _TYPICAL = (1 << 10,) * SYMBOLS
 
 def extent(value: "Affine | int") -> Extent:
     """A constant expression as a number."""
-    return value.constant if isinstance(value, Affine) and value.is_constant else value
+    if isinstance(value, Affine):
+        return value.constant if value.is_constant else value
+    return int(value)
 
 
 def extents_of(view: View) -> Extents:

@@ -142,7 +142,7 @@ def _clamped(low: Lowering, node: Node, position: Extent, length: Extent) -> Ext
     least, most = low.bounds(Affine.of(length) - position)
     if least < 0 < most:
         node.refuse(
-            f"it cuts an axis of {text([length])} at {text([position])}: import it for requests of fewer elements"
+            f"it cuts an axis of {text([length])} at {text([position])}: import it with a lower --context"
         )
     return position if least >= 0 else length
 
