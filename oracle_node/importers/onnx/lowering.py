@@ -45,6 +45,8 @@ LIMIT = 2.0**60
 """No float tensor's values are let beyond this: a clamp that no real activation reaches keeps every interval finite."""
 FUSED_OPERANDS = 6
 """Each operand of a MAP or CONCAT opens a chunk with its path: more would outgrow the bound on one step's proof."""
+_LONG_OPERATIONS = 64
+"""A scalar program of more than that costs as much gas as opening several operands."""
 _ALL_ROOM = 8
 """All constants that operators make may have together so many times as many elements as one."""
 F32 = np.dtype(np.float32)
@@ -97,14 +99,15 @@ class Lowering:
             tensors[0] = self.materialise(tensors[0])
         while True:
             result = self._combine(function, self._aligned(tensors), dtype)
-            if _fits(result.expression):
+            whole = _crowded(result, tensors)
+            if whole is None and _fits(result.expression):
                 _require_no_wrap(result)
                 return result
-            costs = [_operations(t.expression) for t in tensors]
-            heaviest = max(range(len(tensors)), key=lambda i: costs[i])
-            if costs[heaviest] == 0:
-                raise ModelError("one step of this operator has more than 64 operations or 6 operands")
-            whole = tensors[heaviest]
+            whole = whole or max(tensors, key=lambda t: _operations(t.expression))
+            if _operations(whole.expression) == 0:
+                raise ModelError(
+                    f"one step of it has more than {MAX_OPERATIONS} operations or {FUSED_OPERANDS} operands"
+                )
             written = self.materialise(whole)
             tensors = [written if t is whole else t for t in tensors]
 
@@ -366,6 +369,14 @@ def _require_no_wrap(x: Tensor) -> None:
         (lowest, highest), interval = integer_bounds(x.dtype), x.expression.interval
         if interval.lo < lowest or interval.hi > highest:
             raise AdmissionError(f"the result {interval} may overflow {x.dtype}: cast to a wider type first")
+
+
+def _crowded(result: Tensor, tensors: Sequence[Tensor]) -> Tensor | None:
+    """What to write down first, so that a long program does not also read several operands: proving it costs enough."""
+    if len(leaves(result.expression)) == 1 or _operations(result.expression) <= _LONG_OPERATIONS:
+        return None
+    reads = [len(leaves(t.expression)) if _operations(t.expression) else 0 for t in tensors]
+    return tensors[reads.index(max(reads))] if max(reads) > 1 else None
 
 
 def _fits(expression: Expression) -> bool:
