@@ -11,6 +11,7 @@ from oracle_node.model.location import Location, ModelLocation
 
 _GWEI = 10**9
 _ETHER = 10**18
+RPC_SCHEMES = ("http://", "https://", "ws://", "wss://")
 Seconds = Annotated[float, Field(gt=0)]
 Wei = Annotated[int, Field(ge=0)]
 
@@ -22,7 +23,11 @@ class _Section(BaseModel):
 class ChainConfig(_Section):
     """Which oracle, and how to talk to its chain."""
 
-    rpc: SecretStr = Field(description="URL of the JSON-RPC; hidden in logs, since it may hold a key")
+    rpc: tuple[SecretStr, ...] = Field(
+        min_length=1,
+        description="URL of the JSON-RPC (http, https, ws, wss), or several: the next takes over where one fails; "
+        "hidden in logs, since they may hold keys",
+    )
     chain_id: int = Field(gt=0, description="the node refuses an RPC that serves another chain")
     oracle: str = Field(description="address of the oracle contract")
     start_block: int = Field(default=0, ge=0, description="block of the deployment: logs are read from there")
@@ -36,12 +41,22 @@ class ChainConfig(_Section):
         default=60.0, description="a transaction not mined by then is sent with more fee"
     )
 
+    @field_validator("rpc", mode="before")
+    @classmethod
+    def _several(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str | SecretStr) else value
+
     @field_validator("rpc")
     @classmethod
-    def _require_http(cls, value: SecretStr) -> SecretStr:
-        if not value.get_secret_value().startswith(("http://", "https://")):
-            raise ValueError("must start with http:// or https://")
+    def _require_known_schemes(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if not all(url.get_secret_value().startswith(RPC_SCHEMES) for url in value):
+            raise ValueError("must start with http://, https://, ws:// or wss://")
         return value
+
+    @property
+    def rpc_urls(self) -> tuple[str, ...]:
+        """In the open: never to be logged."""
+        return tuple(url.get_secret_value() for url in self.rpc)
 
 
 class KeyConfig(_Section):

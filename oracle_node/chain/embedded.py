@@ -16,11 +16,11 @@ from typing import Any, Literal
 from aiohttp import web
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
-from web3 import AsyncWeb3
 from web3.providers import AsyncHTTPProvider
 from web3.types import RPCEndpoint
 
 from oracle_node.chain.pyevm import GAS_LIMIT, PyEvmChain, RpcError
+from oracle_node.chain.rpc import Web3, connect
 from oracle_node.errors import ConfigError, TransientError
 
 Engine = Literal["auto", "anvil", "pyevm"]
@@ -37,7 +37,7 @@ class DevChain:
     engine: str
     url: str
     accounts: tuple[LocalAccount, ...]
-    web3: AsyncWeb3[AsyncHTTPProvider]
+    web3: Web3
 
     async def advance(self, seconds: int) -> None:
         """Let the chain's clock run on and mine a block at the new time."""
@@ -97,12 +97,8 @@ async def open_dev_chain(
     if engine == "anvil" and program is None:
         raise ConfigError("anvil is not installed: put it on PATH, or choose the pyevm engine")
     runner = _run_anvil(program, port, keys) if program else _serve_pyevm(port, keys)
-    async with runner as url:
-        web3 = AsyncWeb3(AsyncHTTPProvider(url))
-        try:
-            yield DevChain("anvil" if program else "pyevm", url, keys, web3)
-        finally:
-            await web3.provider.disconnect()
+    async with runner as url, connect(url) as web3:
+        yield DevChain("anvil" if program else "pyevm", url, keys, web3)
 
 
 def _free_port() -> int:

@@ -7,16 +7,25 @@ from typing import TypeVar, cast
 import aiohttp
 from eth_abi.exceptions import DecodingError
 from pydantic_core import from_json
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception_type,
+    stop_after_delay,
+    wait_exponential_jitter,
+)
 from web3 import AsyncWeb3
 from web3.exceptions import ContractLogicError, TimeExhausted, Web3Exception, Web3RPCError
 from web3.providers import AsyncHTTPProvider
+from web3.providers.async_base import AsyncBaseProvider
 from web3.types import RPCEndpoint, RPCResponse
 
+from oracle_node.chain.endpoints import Endpoints, retry_after_s
 from oracle_node.chain.revert import RevertDecoder
+from oracle_node.chain.socket import SocketProvider
 from oracle_node.errors import ConfigError, TransientError
 
-Web3 = AsyncWeb3[AsyncHTTPProvider]
+Web3 = AsyncWeb3[AsyncBaseProvider]
 T = TypeVar("T")
 _TIMEOUT_S = 30.0
 _MOST_BYTES = 1 << 28
@@ -66,16 +75,26 @@ class BoundedProvider(AsyncHTTPProvider):
 
 
 @asynccontextmanager
-async def connect(url: str, *, timeout_s: float = _TIMEOUT_S) -> AsyncIterator[Web3]:
-    """A client of the JSON-RPC at the URL, closed at the end; nothing is sent yet."""
-    if not url.startswith(("http://", "https://")):
-        raise ConfigError(f"rpc url {url!r} is not http:// or https://")
-    timeout = aiohttp.ClientTimeout(total=timeout_s)
-    provider = BoundedProvider(url, request_kwargs={"timeout": timeout}, exception_retry_configuration=None)
+async def connect(*urls: str, timeout_s: float = _TIMEOUT_S) -> AsyncIterator[Web3]:
+    """A client of the JSON-RPC at the URL, closed at the end; nothing is sent yet.
+
+    Of several URLs, in order of preference, the next takes over where one fails (see `Endpoints`).
+    """
+    providers = [_provider(url, timeout_s) for url in urls]
+    provider = providers[0] if len(providers) == 1 else Endpoints(providers)
     try:
         yield AsyncWeb3(provider)
     finally:
         await provider.disconnect()
+
+
+def _provider(url: str, timeout_s: float) -> AsyncBaseProvider:
+    if url.startswith(("ws://", "wss://")):
+        return SocketProvider(url, timeout_s, _MOST_BYTES)
+    if not url.startswith(("http://", "https://")):
+        raise ConfigError(f"rpc url {url!r} is not http://, https://, ws:// or wss://")
+    timeout = aiohttp.ClientTimeout(total=timeout_s)
+    return BoundedProvider(url, request_kwargs={"timeout": timeout}, exception_retry_configuration=None)
 
 
 @asynccontextmanager
@@ -134,10 +153,19 @@ async def patiently(call: Callable[[], Awaitable[T]], *, within_s: float) -> T:
     """The call's result, tried again with growing pauses while it fails for now; the last failure after `within_s`."""
     async for attempt in AsyncRetrying(
         retry=retry_if_exception_type(TransientError),
-        wait=wait_exponential_jitter(multiplier=0.2, max=10),
+        wait=_pause_s,
         stop=stop_after_delay(within_s),
         reraise=True,
     ):
         with attempt:
             return await call()
     raise AssertionError("unreachable: tenacity returns or raises")
+
+
+_growing = wait_exponential_jitter(multiplier=0.2, max=10)
+
+
+def _pause_s(state: RetryCallState) -> float:
+    """Growing, and no shorter than a busy server has asked for."""
+    error = state.outcome.exception() if state.outcome is not None else None
+    return max(_growing(state), retry_after_s(error.__cause__ if error is not None else None))

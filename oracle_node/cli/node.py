@@ -66,7 +66,7 @@ async def _check(config: Config, out: Output) -> None:
     config = await with_models_here(config)
     with out.progress("proving the models", len(config.models)) as advance:
         shelf = Shelf.load(_counted(config.directories, advance), config.inference.threads, config.llama)
-    async with connect(config.chain.rpc.get_secret_value()) as web3:
+    async with connect(*config.chain.rpc_urls) as web3:
         client = await OracleClient.open(web3, config.chain.oracle, chain_id=config.chain.chain_id)
         head, balance_wei = await client.head(), await client.balance(account.address)
     out.result(

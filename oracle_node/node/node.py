@@ -63,7 +63,7 @@ async def run_node(
         models = await inference.start()
         store = Store(config.store)
         stack.callback(store.close)
-        web3 = await stack.enter_async_context(connect(config.chain.rpc.get_secret_value()))
+        web3 = await stack.enter_async_context(connect(*config.chain.rpc_urls))
         client = await _await_oracle(config, web3, stop)
         if client is None:
             return
