@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from functools import partial
 
 from oracle_node.chain.client import OracleClient
-from oracle_node.chain.events import ChallengeOpened, ClaimProposed, Delivered, Event, Logged, Requested
+from oracle_node.chain.events import (
+    ChallengeOpened,
+    ClaimProposed,
+    Delivered,
+    Event,
+    Logged,
+    Picked,
+    Requested,
+)
 from oracle_node.chain.follow import LogFollower, Step
 from oracle_node.chain.observe import challenge_state, claim_state
 from oracle_node.chain.rpc import patiently
@@ -18,6 +26,7 @@ from oracle_node.chain.types import (
     ZERO_ADDRESS,
     Address,
     ChallengeKey,
+    ChallengeStatus,
     ClaimId,
     ClaimStatus,
     DeliveryKind,
@@ -27,9 +36,9 @@ from oracle_node.chain.types import (
     RequestStatus,
 )
 from oracle_node.errors import TransientError
-from oracle_node.game.state import ChallengeState
-from oracle_node.node.snapshot import ClaimFacts, RequestFacts, Snapshot
+from oracle_node.node.snapshot import ClaimFacts, RequestFacts, Snapshot, Standing
 from oracle_node.store.store import Store, StoredEvent
+from oracle_node.tape.instruction import NO_INDEX
 
 _OPENED = ("ClaimCommitted", "ClaimProposed")
 
@@ -155,25 +164,35 @@ class Ledger:
             raise TransientError(
                 f"claim 0x{claim_id.hex()} was revealed in a block whose logs were replaced; reading again"
             )
+        challenges = {key: await client.challenge(key) for key in self._keys(claim_id)}
         return ClaimFacts(
             claim_id,
             view,
             claim_state(claim_id, view, self._logged("Revealed", "ChunkPosted", claim_id=claim_id)),
-            tuple([await self._challenge(client, claim_id, e) for e in self._opened(claim_id)]),
+            tuple(challenge_state(key, challenge) for key, challenge in challenges.items()),
             await client.final_at(claim_id) if view.status is ClaimStatus.PROPOSED else 0,
             answer.output if answer else b"",
             answer.witness if answer else b"",
+            {
+                key: Standing(challenge.turn, challenge.limit, self._picks(key))
+                for key, challenge in challenges.items()
+                if challenge.status is ChallengeStatus.ACTIVE
+            },
         )
 
-    def _opened(self, claim_id: ClaimId) -> list[ChallengeOpened]:
+    def _keys(self, claim_id: ClaimId) -> list[ChallengeKey]:
         events = self._events("ChallengeOpened", claim_id=claim_id)
-        return [event for event in events if isinstance(event, ChallengeOpened)]
+        return [
+            ChallengeKey(claim_id, e.challenger, e.nonce) for e in events if isinstance(e, ChallengeOpened)
+        ]
 
-    async def _challenge(
-        self, client: OracleClient, claim_id: ClaimId, event: ChallengeOpened
-    ) -> ChallengeState:
-        key = ChallengeKey(claim_id, event.challenger, event.nonce)
-        return challenge_state(key, await client.challenge(key))
+    def _picks(self, key: ChallengeKey) -> tuple[tuple[int | None, int, int], ...]:
+        picked = self._events("Picked", challenge_id=self._client.challenge_id(key))
+        return tuple(
+            (None if e.instruction == NO_INDEX else e.instruction, e.height, e.position)
+            for e in picked
+            if isinstance(e, Picked)
+        )
 
     def _events(self, *names: str, **ids: bytes) -> list[Event]:
         return [entry.event for entry in self._logged(*names, **ids)]

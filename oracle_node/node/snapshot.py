@@ -5,7 +5,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from oracle_node.chain.follow import Head
-from oracle_node.chain.types import Address, ClaimId, ClaimView, Listing, RequestId, RequestView
+from oracle_node.chain.types import (
+    Address,
+    ChallengeKey,
+    ClaimId,
+    ClaimView,
+    Listing,
+    RequestId,
+    RequestView,
+    Turn,
+)
 from oracle_node.game.state import ChallengeState, ClaimState
 
 
@@ -27,6 +36,17 @@ class RequestFacts:
 
 
 @dataclass(frozen=True)
+class Standing:
+    """What the contract says of an active challenge beyond its state: whose clock runs, to which second, and the way
+    down so far, as (instruction or None in the trace, height, position) of every node that the challenger picked.
+    """
+
+    turn: Turn
+    limit: int
+    picks: tuple[tuple[int | None, int, int], ...] = ()
+
+
+@dataclass(frozen=True)
 class ClaimFacts:
     """A claim that is not over, or over and with challenges still to settle."""
 
@@ -38,6 +58,8 @@ class ClaimFacts:
     """First time at which `finalize` succeeds if nobody moves; 0 unless proposed."""
     output: bytes = field(default=b"", repr=False)
     witness: bytes = field(default=b"", repr=False)
+    standings: Mapping[ChallengeKey, Standing] = field(default_factory=dict)
+    """Of the active challenges; for people."""
 
 
 @dataclass(frozen=True)
