@@ -14,7 +14,7 @@ from oracle_node.codec.description import (
     TextAnswer,
     answer_parts,
 )
-from oracle_node.model.model import Model
+from oracle_node.model.model import Model, RequestRefusedError
 from oracle_node.tape.types import SourceKind
 
 MANY = 4096
@@ -27,7 +27,8 @@ def read_answer(model: Model, output: bytes) -> dict[str, Any]:
     """What an answer says, by its card; several parts by their names."""
     values = model.source(SourceKind.OUTPUT, output)
     parts = answer_parts(model.card.answer, model.tape.sources[SourceKind.OUTPUT].max_elements)
-    read = dict(_read(parts, values, output))
+    with np.errstate(all="ignore"):  # whoever claims may claim infinities
+        read = dict(_read(parts, values, output))
     return next(iter(read.values())) if len(read) == 1 else read
 
 
@@ -40,14 +41,22 @@ def _read(
             yield "text", {"text": output.decode("utf-8", "replace")}
             continue
         stop = values.size if part.elements is None else start + part.elements
+        if stop > values.size:
+            raise RequestRefusedError(
+                f"the answer has {values.size} numbers, its card describes {stop} or more"
+            )
         mine, start = values[start:stop], stop
         if skip:
             skip = False
             continue
         if isinstance(part, DetectionsPart):
             assert isinstance(following, TensorPart), "the description was checked"
-            skip, count = True, following.elements
-            yield part.name, {"detections": _detections(part, mine, values[stop : stop + (count or 0)])}
+            skip, count = True, following.elements or 0
+            if stop + count > values.size:
+                raise RequestRefusedError(
+                    f"the answer has {values.size} numbers, no {count} of boxes among them"
+                )
+            yield part.name, {"detections": _detections(part, mine, values[stop : stop + count])}
         else:
             yield part.name, _numbers(part, mine)
 
@@ -67,6 +76,10 @@ def _classes(part: ClassesPart, values: np.ndarray) -> dict[str, Any]:
     """The first of the largest scores, as contracts take it, and the best few: of logits, their softmax."""
     if not values.size:
         return {}
+    if part.labels and len(part.labels) != values.size:
+        raise RequestRefusedError(
+            f"the answer has {values.size} scores, its card has {len(part.labels)} labels"
+        )
     scores = values.astype(np.float64)
     if part.scores == "logits":
         scores = np.exp(scores - scores.max())
