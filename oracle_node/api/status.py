@@ -1,20 +1,24 @@
-"""A snapshot as JSON: requests, their claims, and the challenges against them."""
+"""A snapshot as JSON: requests, their claims, and the challenges against them with their clocks."""
 
 from typing import Any
 
+from oracle_node.chain.types import Turn
 from oracle_node.game.state import ChallengeState
-from oracle_node.node.snapshot import ClaimFacts, RequestFacts, Snapshot
-from oracle_node.tape.instruction import NO_INDEX
+from oracle_node.node.snapshot import ClaimFacts, RequestFacts, Snapshot, Standing
 
 
 def status_of(snapshot: Snapshot | None) -> dict[str, Any]:
-    """JSON values; only `synced: false` before the first snapshot. Wei are strings: too large for JSON."""
+    """JSON values; only `synced: false` before the first snapshot. Wei are strings: too large for JSON.
+
+    Times are unix seconds of the chain's clock, at whose head everything is.
+    """
     if snapshot is None:
         return {"synced": False}
     return {
         "synced": True,
         "head": {"number": snapshot.head.number, "time": snapshot.now},
         "balance_wei": str(snapshot.balance_wei),
+        "at_risk_wei": str(snapshot.at_risk_wei),
         "requests": [_request(request, snapshot) for request in snapshot.requests.values()],
     }
 
@@ -42,19 +46,26 @@ def _claim(claim: ClaimFacts, snapshot: Snapshot) -> dict[str, Any]:
         "window_end": claim.view.window_end,
         "final_at": claim.final_at,
         "output_bytes": len(claim.output),
-        "challenges": [_challenge(challenge, snapshot) for challenge in claim.challenges],
+        "challenges": [
+            _challenge(challenge, claim.standings.get(challenge.key), snapshot)
+            for challenge in claim.challenges
+        ],
     }
 
 
-def _challenge(challenge: ChallengeState, snapshot: Snapshot) -> dict[str, Any]:
+def _challenge(challenge: ChallengeState, standing: Standing | None, snapshot: Snapshot) -> dict[str, Any]:
+    standing = standing or Standing(Turn.NOBODY, 0)
     return {
         "challenger": challenge.key.challenger,
         "nonce": challenge.key.nonce,
         "ours": challenge.key.challenger == snapshot.me,
         "status": challenge.status.name,
-        "instruction": None if challenge.instruction == NO_INDEX else challenge.instruction,
-        "height": challenge.height,
-        "position": challenge.position,
+        "turn": standing.turn.name,
+        "limit": standing.limit or None,
+        "picks": [
+            {"instruction": instruction, "height": height, "position": position}
+            for instruction, height, position in standing.picks
+        ],
         "challenger_left_s": challenge.challenger_left,
         "defender_left_s": challenge.defender_left,
     }

@@ -24,6 +24,7 @@ from oracle_node.node.duties import (
     Finalize,
     Forfeit,
     Judge,
+    Leave,
     Retract,
     RevealClaim,
     Solve,
@@ -31,7 +32,8 @@ from oracle_node.node.duties import (
     Withdraw,
 )
 from oracle_node.node.inference import Inference
-from oracle_node.node.snapshot import ClaimFacts, Memory, Snapshot
+from oracle_node.node.metrics import Metrics
+from oracle_node.node.snapshot import ClaimFacts, Decline, Memory, Snapshot
 from oracle_node.players.submission import call_of
 from oracle_node.store.store import Store, StoredAnswer
 from oracle_node.workers import tasks
@@ -44,13 +46,16 @@ log = structlog.get_logger()
 class Effects:
     """The hands of one node. `perform` returns the highest block that its transactions were mined in, or 0."""
 
-    def __init__(self, client: OracleClient, sender: Sender, store: Store, inference: Inference) -> None:
+    def __init__(
+        self, client: OracleClient, sender: Sender, store: Store, inference: Inference, metrics: Metrics
+    ) -> None:
         self._client, self._sender, self._store = client, sender, store
-        self._inference = inference
+        self._inference, self._metrics = inference, metrics
         self._player = Player(sender.address)
         self._refused: set[RequestId] = set()
         self._verdicts: dict[ClaimId, bool] = {}
         self._abandoned: set[ClaimId] = set()
+        self._declined: dict[RequestId | ClaimId, Decline] = {}
 
     def memory(self, snapshot: Snapshot) -> Memory:
         """What decisions need beyond the snapshot."""
@@ -59,7 +64,8 @@ class Effects:
             for request_id in snapshot.requests
             if (answer := self._store.answer(request_id)) is not None
         }
-        return Memory(answers, frozenset(self._refused), dict(self._verdicts), frozenset(self._abandoned))
+        refused, abandoned = frozenset(self._refused), frozenset(self._abandoned)
+        return Memory(answers, refused, dict(self._verdicts), abandoned, dict(self._declined))
 
     def abandon(self, claim_id: ClaimId) -> None:
         """Do nothing more about a claim."""
@@ -74,6 +80,9 @@ class Effects:
             case Judge(claim_id):
                 await self._judge(snapshot.claims[claim_id], snapshot)
                 return 0
+            case Leave(subject, reason):
+                self._leave(subject, reason, snapshot)
+                return 0
             case Defend(claim_id) | Challenge(claim_id):
                 return await self._play(duty, snapshot.claims[claim_id], snapshot)
             case transaction:
@@ -81,8 +90,19 @@ class Effects:
                 receipt = await self._send(call, _deadline(transaction, snapshot))
                 return receipt.block_number
 
+    def _leave(self, subject: RequestId | ClaimId, reason: Decline, snapshot: Snapshot) -> None:
+        self._declined[subject] = reason
+        log.warning(
+            "left_alone",
+            subject="0x" + subject.hex(),
+            reason=reason.value,
+            wallet_wei=snapshot.wallet_wei,
+            gas_price_wei=snapshot.gas_price_wei,
+        )
+
     async def _send(self, call: Call, deadline: int | None) -> Receipt:
         receipt = await self._sender.send(call, deadline)
+        self._metrics.paid(receipt.gas_used, receipt.fee_wei)
         log.info(
             "transaction_mined",
             call=call.label,
@@ -144,6 +164,7 @@ class Effects:
             self._refused.add(request_id)
             log.warning("request_refused", request_id="0x" + request_id.hex(), reason=str(error))
             return
+        self._metrics.solved(answer.seconds)
         salt = secrets.token_bytes(32)
         # SAFETY: before any commitment is sent, for without the salt a committed bond is lost
         self._store.keep_answer(StoredAnswer(request_id, model_id, answer.output, answer.witness, salt))

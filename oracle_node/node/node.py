@@ -77,8 +77,9 @@ async def run_node(
         )
         me = Address(sender.address)
         ledger = Ledger(client, store, follower, me, frozenset(models))
-        effects = Effects(client, sender, store, inference)
         board, pulse, metrics, nudge = Board(), Pulse(), Metrics(), asyncio.Event()
+        metrics.watch_queue(lambda: inference.waiting, lambda: inference.lost)
+        effects = Effects(client, sender, store, inference, metrics)
         facts = Facts(me, client.oracle, client.chain_id, models, tuple(role.name for role in roles))
         api_url = None
         if config.api is not None:

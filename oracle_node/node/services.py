@@ -65,14 +65,17 @@ async def follow(
             step = await ledger.advance()
             pulse.beat("follow")
             if step.rolled_back_to is not None:
+                metrics.reorganised()
                 log.warning("reorg", back_to_block=step.rolled_back_to)
             if not step.caught_up:
                 continue
+            start = time.monotonic()
             snapshot = await ledger.snapshot(step)
+            metrics.saw(snapshot, time.monotonic() - start)
             await board.post(snapshot)
-            metrics.saw(snapshot)
             pause_s = poll_s
         except TransientError as error:
+            metrics.failed_to_read()
             log.warning("chain_unavailable", reason=str(error), again_in_s=round(pause_s, 1))
             pause_s = min(pause_s * 2, max(_LONGEST_WAIT_FOR_CHAIN_S, poll_s))
         await _sleep_until(nudge, pause_s)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import cached_property
 
 from oracle_node.chain.follow import Head
@@ -62,6 +63,15 @@ class ClaimFacts:
     """Of the active challenges; for people."""
 
 
+class Decline(Enum):
+    """Why something that could be done is left alone."""
+
+    FEE = "the fee is below what answering costs"
+    BOND = "the bond is above the configured limit"
+    FUNDS = "the account would not keep enough for the disputes it may have to play"
+    REWARD = "half of the claim's bond does not pay for a dispute"
+
+
 @dataclass(frozen=True)
 class Memory:
     """What the node remembers beyond the chain."""
@@ -74,6 +84,8 @@ class Memory:
     """Claims that were checked: whether they are right."""
     abandoned: frozenset[ClaimId] = frozenset()
     """Claims whose dispute went against the protocol's rules: nothing more is done about them."""
+    declined: Mapping[RequestId | ClaimId, Decline] = field(default_factory=dict)
+    """What was left alone, and the reason that was logged last."""
 
 
 @dataclass(frozen=True)
@@ -87,11 +99,27 @@ class Snapshot:
     claims: Mapping[ClaimId, ClaimFacts]
     models: frozenset[bytes]
     """Ids of the models that this node has verified."""
+    wallet_wei: int
+    """What the account holds outside the oracle."""
+    gas_price_wei: int
+    """The block's base fee per gas."""
 
     @property
     def now(self) -> int:
         """Time of the head block, in unix seconds."""
         return self.head.timestamp
+
+    @property
+    def at_risk_wei(self) -> int:
+        """Bonds of ours that somebody could still take: of our claims that stand, and of our active challenges."""
+        total = 0
+        for claim in self.claims.values():
+            policy = self.requests[claim.view.request_id].listing.policy
+            if claim.view.claimant == self.me and not claim.view.status.is_decided:
+                total += policy.claim_bond
+            ours = [c for c in claim.challenges if c.is_active and c.key.challenger == self.me]
+            total += policy.challenge_bond * len(ours)
+        return total
 
     def claims_of(self, request_id: RequestId) -> list[ClaimFacts]:
         """The request's claims."""
