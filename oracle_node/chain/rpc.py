@@ -2,11 +2,11 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import aiohttp
 from eth_abi.exceptions import DecodingError
-from pydantic_core import from_json
+from pydantic import TypeAdapter
 from tenacity import (
     AsyncRetrying,
     RetryCallState,
@@ -30,6 +30,7 @@ T = TypeVar("T")
 _TIMEOUT_S = 30.0
 _MOST_BYTES = 1 << 28
 """Of one answer: what many blocks of large requests come to; the reader asks for fewer blocks then."""
+_OBJECTS = TypeAdapter(dict[str, Any])
 _POOR = ("insufficient funds", "cannot afford")
 
 
@@ -68,10 +69,7 @@ class BoundedProvider(AsyncHTTPProvider):
 
         The standard library's parser overflows the stack on deep nesting once a package has raised Python's own limit.
         """
-        response = from_json(raw_response)
-        if not isinstance(response, dict):
-            raise ValueError(f"a JSON {type(response).__name__}, not an object")
-        return cast(RPCResponse, response)
+        return cast(RPCResponse, _OBJECTS.validate_json(raw_response))
 
 
 @asynccontextmanager
