@@ -4,7 +4,15 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from oracle_node.errors import ConfigError
 from oracle_node.model.location import Location, ModelLocation
@@ -89,6 +97,19 @@ class MoneyConfig(_Section):
         default=_ETHER, description="claims that want more are not challenged"
     )
     min_fee_wei: Wei = Field(default=0, description="requests that pay less are not answered")
+    answer_gas: int = Field(
+        default=400_000, ge=0, description="gas of an answer: fees that do not cover it are not worked for"
+    )
+    compute_wei_per_s: Wei = Field(
+        default=0,
+        description="what a second of the model's declared trace time costs; the fee has to cover it, too",
+    )
+    dispute_gas: int = Field(
+        default=1_500_000,
+        ge=0,
+        description="gas of a dispute: kept, at twice its price, for each claim and challenge of the node's, and what "
+        "half of a wrong claim's bond has to cover",
+    )
     withdraw_above_wei: Wei = Field(default=0, description="withdraw a balance above this; 0 for never")
 
 
@@ -151,6 +172,16 @@ class ApiConfig(_Section):
     stall_after_s: Seconds = Field(
         default=60.0, description="/health fails when a loop was silent for so long"
     )
+    token: SecretStr | None = Field(
+        default=None, description="what everything but /health asks for, as a bearer token or ?token="
+    )
+    requests_per_s: int = Field(default=50, gt=0, description="requests answered in a second, /health aside")
+
+    @model_validator(mode="after")
+    def _require_token(self) -> "ApiConfig":
+        if self.token is None and self.host not in ("127.0.0.1", "::1", "localhost"):
+            raise ValueError("a host that others reach needs a token")
+        return self
 
 
 class Config(_Section):

@@ -59,7 +59,7 @@ def test_load_config__relative_paths__start_at_the_file(tmp_path: Path) -> None:
 def test_load_config__repr__hides_the_rpc(tmp_path: Path) -> None:
     config = load_config(write(tmp_path, GOOD))
     assert "secret" not in repr(config) + str(config)
-    assert config.chain.rpc.get_secret_value().startswith("http://user:secret@")
+    assert config.chain.rpc_urls[0].startswith("http://user:secret@")
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_load_config__repr__hides_the_rpc(tmp_path: Path) -> None:
         (GOOD.replace("chain_id = 31337\n", ""), r"node\.toml: chain\.chain_id: Field required"),
         (GOOD + "\n[roles]\nanswr = true\n", r"roles\.answr \(no such key\)"),
         (
-            GOOD.replace("http://user:secret@127.0.0.1:8545", "ws://x:secret@y"),
+            GOOD.replace("http://user:secret@127.0.0.1:8545", "ftp://x:secret@y"),
             r"chain\.rpc: .*must start with http",
         ),
         (GOOD + "\n[api]\nport = 70000\n", r"api\.port: .*65535"),

@@ -6,10 +6,11 @@ from typing import Any, TypeVar
 
 from eth_abi.abi import encode
 from eth_account.signers.local import LocalAccount
+from eth_typing import BlockNumber
 from eth_utils.address import is_address, to_checksum_address
 from eth_utils.crypto import keccak
 from hexbytes import HexBytes
-from web3.types import LogReceipt
+from web3.types import BlockIdentifier, LogReceipt
 
 from oracle_node.chain.abi import Functions, build
 from oracle_node.chain.calls import Calls
@@ -145,6 +146,16 @@ class OracleClient:
         """Free balance inside the oracle, in wei."""
         return int((await self._read("balanceOf", account))[0])
 
+    async def wallet(self, account: str) -> int:
+        """What an account holds outside the oracle, in wei."""
+        async with translated(self.decoder, "read a balance"):
+            return int(await self.web3.eth.get_balance(to_checksum_address(account), self._tag))
+
+    async def gas_price(self) -> int:
+        """The block's base fee per gas, in wei."""
+        async with translated(self.decoder, "read a block"):
+            return int((await self.web3.eth.get_block(self._tag))["baseFeePerGas"])
+
     async def burned(self) -> int:
         """Wei out of circulation."""
         return int((await self._read("burned"))[0])
@@ -160,9 +171,13 @@ class OracleClient:
         async with translated(self.decoder, f"read {name}"):
             answer = await self.web3.eth.call(
                 {"to": to_checksum_address(self.oracle), "data": HexBytes(data)},
-                "latest" if self._block is None else self._block,
+                self._tag,
             )
             return self._functions.decode(name, bytes(answer))
+
+    @property
+    def _tag(self) -> BlockIdentifier:
+        return "latest" if self._block is None else BlockNumber(self._block)
 
     # Ids
 

@@ -62,9 +62,14 @@ class LogFollower:
         self._decoder, self._chunk, self._confirmations = decoder, chunk_blocks, confirmations
 
     async def step(self, checkpoints: Sequence[Head]) -> Step:
-        """Read at most one chunk of blocks beyond the checkpoints; TransientError when the chain moved meanwhile."""
+        """Read at most one chunk of blocks beyond the checkpoints.
+
+        TransientError when the chain moved meanwhile, or where the RPC is behind: it shows less of the same chain, as
+        one of several behind an address may. That is waited for, and nothing is forgotten.
+        """
         async with translated(self._decoder, "follow the chain"):
             newest = await self._head("latest")
+            await self._require_not_behind(newest, checkpoints)
             head = newest
             if self._confirmations:
                 head = await self._head(max(newest.number - self._confirmations, 0))
@@ -78,6 +83,15 @@ class LogFollower:
         logs, last = await self._read(first, head)
         await self._require_unmoved([*kept[-1:], last])
         return Step(rolled_back_to, logs, (*kept, last)[-CHECKPOINTS_KEPT:], head)
+
+    async def _require_not_behind(self, newest: Head, checkpoints: Sequence[Head]) -> None:
+        if not checkpoints or newest.number >= checkpoints[-1].number:
+            return
+        shown = [checkpoint for checkpoint in checkpoints if checkpoint.number <= newest.number]
+        if shown and await self._is_canonical(shown[-1]):
+            raise TransientError(
+                f"the RPC is at block {newest.number}, behind block {checkpoints[-1].number} that it showed before"
+            )
 
     async def _canonical(self, checkpoints: Sequence[Head]) -> list[Head]:
         kept = list(checkpoints)

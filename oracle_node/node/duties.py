@@ -16,7 +16,8 @@ from oracle_node.chain.types import (
     RequestStatus,
 )
 from oracle_node.config import MoneyConfig
-from oracle_node.node.snapshot import ClaimFacts, Memory, RequestFacts, Snapshot
+from oracle_node.node.economics import Purse, against_answering, against_challenging
+from oracle_node.node.snapshot import ClaimFacts, Decline, Memory, RequestFacts, Snapshot
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,14 @@ class Withdraw:
 
 
 @dataclass(frozen=True)
+class Leave:
+    """Say in the log why something is left alone."""
+
+    subject: RequestId | ClaimId
+    reason: Decline
+
+
+@dataclass(frozen=True)
 class Judge:
     """Check somebody's claim."""
 
@@ -111,24 +120,34 @@ class Challenge:
 
 
 Transaction = Claim | RevealClaim | Finalize | Forfeit | Deliver | DeliverEarly | Retract | Close | Withdraw
-Duty = Transaction | Solve | Judge | Defend | Challenge
+Duty = Transaction | Leave | Solve | Judge | Defend | Challenge
 
 
 def answering(snapshot: Snapshot, memory: Memory, money: MoneyConfig) -> list[Duty]:
     """Solve what our models are asked, claim what is solved and not claimed yet, reveal what is committed."""
     duties: list[Duty] = []
+    purse, solved = Purse(snapshot, money), frozenset(memory.answers)
     for request in snapshot.requests.values():
         claims = snapshot.claims_of(request.request_id)
         ours = [c for c in claims if c.view.claimant == snapshot.me]
         duties += [RevealClaim(c.claim_id) for c in ours if _is_revealable(c, memory, snapshot.now)]
-        if ours or not _is_wanted(request, snapshot, memory, money):
-            continue
         answer = memory.answers.get(request.request_id)
-        if answer is None:
-            duties.append(Solve(request.request_id))
-        elif not any(_says(claim, answer) for claim in claims):
-            duties.append(Claim(request.request_id))
+        is_said = answer is not None and any(_says(claim, answer) for claim in claims)
+        if ours or is_said or not _is_wanted(request, snapshot, memory):
+            continue
+        reason = against_answering(request, snapshot, money, solved)
+        if reason is None and not purse.take(request.listing.policy.claim_bond):
+            reason = Decline.FUNDS
+        if reason is not None:
+            duties += _left(request.request_id, reason, memory)
+        else:
+            duties.append(Solve(request.request_id) if answer is None else Claim(request.request_id))
     return duties
+
+
+def _left(subject: RequestId | ClaimId, reason: Decline, memory: Memory) -> list[Duty]:
+    """Said once, and again where the reason is another."""
+    return [] if memory.declined.get(subject) is reason else [Leave(subject, reason)]
 
 
 def _is_revealable(claim: ClaimFacts, memory: Memory, now: int) -> bool:
@@ -136,16 +155,14 @@ def _is_revealable(claim: ClaimFacts, memory: Memory, now: int) -> bool:
     return is_committed and claim.view.request_id in memory.answers
 
 
-def _is_wanted(request: RequestFacts, snapshot: Snapshot, memory: Memory, money: MoneyConfig) -> bool:
+def _is_wanted(request: RequestFacts, snapshot: Snapshot, memory: Memory) -> bool:
     """Whether an answer of ours could earn something."""
-    policy = request.listing.policy
     is_ours_to_answer = (
         request.listing.model_id in snapshot.models and request.request_id not in memory.refused
     )
-    is_worth_it = request.view.fee >= money.min_fee_wei and policy.claim_bond <= money.max_claim_bond_wei
     is_open = request.view.status is RequestStatus.OPEN and snapshot.now <= request.view.deadline
     is_answered = any(memory.verdicts.get(c.claim_id) for c in snapshot.claims_of(request.request_id))
-    return is_ours_to_answer and is_worth_it and is_open and not is_answered
+    return is_ours_to_answer and is_open and not is_answered
 
 
 def _says(claim: ClaimFacts, answer: tuple[bytes, bytes]) -> bool:
@@ -175,7 +192,8 @@ def settling(snapshot: Snapshot, memory: Memory, money: MoneyConfig) -> list[Dut
         is_ours = answer is not None and answer.view.claimant == snapshot.me
         if is_ours and request.view.status is RequestStatus.ANSWERED and _is_deliverable(request):
             duties.append(Deliver(request.request_id))
-    if money.withdraw_above_wei and snapshot.balance_wei > money.withdraw_above_wei:
+    is_above = bool(money.withdraw_above_wei) and snapshot.balance_wei > money.withdraw_above_wei
+    if is_above or Purse(snapshot, money).is_short:
         duties.append(Withdraw(snapshot.me))
     return duties
 
@@ -244,25 +262,31 @@ def watching(snapshot: Snapshot, memory: Memory, money: MoneyConfig) -> list[Dut
 
 def challenging(snapshot: Snapshot, memory: Memory, money: MoneyConfig) -> list[Duty]:
     """Dispute what was judged wrong, to the end; always in a challenge of our own, even beside others'."""
-    return [
-        Challenge(claim.claim_id)
-        for claim in snapshot.claims.values()
-        if claim.claim_id not in memory.abandoned
-        and _is_verified(claim, snapshot)
-        and (_is_playing(claim, snapshot.me) or _is_to_open(claim, snapshot, memory, money))
-    ]
+    duties: list[Duty] = []
+    purse = Purse(snapshot, money)
+    for claim in snapshot.claims.values():
+        if claim.claim_id in memory.abandoned or not _is_verified(claim, snapshot):
+            continue
+        if _is_playing(claim, snapshot.me):
+            duties.append(Challenge(claim.claim_id))
+        elif _is_to_open(claim, snapshot, memory):
+            reason = against_challenging(claim, snapshot, money)
+            bond_wei = snapshot.requests[claim.view.request_id].listing.policy.challenge_bond
+            if reason is None and not purse.take(bond_wei):
+                reason = Decline.FUNDS
+            duties += [Challenge(claim.claim_id)] if reason is None else _left(claim.claim_id, reason, memory)
+    return duties
 
 
 def _is_playing(claim: ClaimFacts, me: Address) -> bool:
     return any(c.key.challenger == me and c.status is ChallengeStatus.ACTIVE for c in claim.challenges)
 
 
-def _is_to_open(claim: ClaimFacts, snapshot: Snapshot, memory: Memory, money: MoneyConfig) -> bool:
+def _is_to_open(claim: ClaimFacts, snapshot: Snapshot, memory: Memory) -> bool:
     is_wrong = memory.verdicts.get(claim.claim_id) is False
     is_open = claim.view.status is ClaimStatus.PROPOSED and snapshot.now <= claim.view.window_end
     is_challenged = any(c.key.challenger == snapshot.me for c in claim.challenges)
-    bond_wei = snapshot.requests[claim.view.request_id].listing.policy.challenge_bond
-    return is_wrong and is_open and not is_challenged and bond_wei <= money.max_challenge_bond_wei
+    return is_wrong and is_open and not is_challenged
 
 
 def _is_verified(claim: ClaimFacts, snapshot: Snapshot) -> bool:

@@ -111,8 +111,11 @@ class Ledger:
             else:
                 requests[request_id] = known.request
                 claims |= known.claims
-        balance = await patiently(partial(client.balance, self._me), within_s=_PATIENCE_S)
-        return Snapshot(step.head, self._me, balance, requests, claims, self._models)
+        balance, wallet, gas_price = await patiently(partial(self._money, client), within_s=_PATIENCE_S)
+        return Snapshot(step.head, self._me, balance, requests, claims, self._models, wallet, gas_price)
+
+    async def _money(self, client: OracleClient) -> tuple[int, int, int]:
+        return (await client.balance(self._me), await client.wallet(self._me), await client.gas_price())
 
     async def _open(self, client: OracleClient, stored: StoredEvent) -> _Open | None:
         """What is known of a request, read where an event has changed it; None for other models'."""

@@ -1,10 +1,13 @@
 """Following logs: everything once, nothing from a dropped branch."""
 
+import pytest
+
 from oracle_node.chain.embedded import DevChain
 from oracle_node.chain.follow import Head, LogFollower, Step
 from oracle_node.chain.journal import Call
 from oracle_node.chain.revert import RevertDecoder
 from oracle_node.chain.transactions import Sender
+from oracle_node.errors import TransientError
 
 
 class Reader:
@@ -73,3 +76,22 @@ async def test_step__confirmations__stays_behind_the_head(
     await chain.mine(2)
     await reader.catch_up()
     assert reader.blocks == numbers
+
+
+async def test_step__head_falls_back_on_the_same_chain__waited_for_and_nothing_forgotten(
+    chain: DevChain, sender: Sender, decoder: RevertDecoder, echo: str
+) -> None:
+    """Another machine behind the same address has not seen the newest blocks yet."""
+    await echoes(sender, echo, 1)
+    reader = Reader(LogFollower(chain.web3, [echo], 0, decoder))
+    await reader.catch_up()
+    snapshot = await chain.snapshot()
+    await echoes(sender, echo, 2)
+    await reader.catch_up()
+    blocks = list(reader.blocks)
+    await chain.revert(snapshot)
+    with pytest.raises(TransientError, match="behind block"):
+        await reader.step()
+    assert reader.blocks == blocks
+    await chain.mine(4)
+    assert (await reader.step()).rolled_back_to == blocks[0]

@@ -22,7 +22,7 @@ from oracle_node.config import MoneyConfig
 from oracle_node.game.state import ChallengeState, ClaimState
 from oracle_node.node import duties
 from oracle_node.node.duties import Duty
-from oracle_node.node.snapshot import ClaimFacts, Memory, RequestFacts, Snapshot
+from oracle_node.node.snapshot import ClaimFacts, Decline, Memory, RequestFacts, Snapshot
 
 ME, OTHER = Address("0x" + "aa" * 20), Address("0x" + "bb" * 20)
 MODEL = b"m" * 32
@@ -56,7 +56,14 @@ def challenged(
     return replace(facts, challenges=(ChallengeState(ChallengeKey(CLAIM, by, 0), status, NOW, 50, 50),))
 
 
-def snapshot(facts: RequestFacts, *claims: ClaimFacts, now: int = NOW, balance: int = 0) -> Snapshot:
+def snapshot(
+    facts: RequestFacts,
+    *claims: ClaimFacts,
+    now: int = NOW,
+    balance: int = 0,
+    wallet: int = 1_000,
+    gas_price: int = 0,
+) -> Snapshot:
     return Snapshot(
         Head(9, bytes(32), now),
         ME,
@@ -64,6 +71,8 @@ def snapshot(facts: RequestFacts, *claims: ClaimFacts, now: int = NOW, balance: 
         {REQUEST: facts},
         {c.claim_id: c for c in claims},
         frozenset({MODEL}),
+        wallet,
+        gas_price,
     )
 
 
@@ -101,8 +110,40 @@ def test_answering__unverified_refused_or_unpaid__left_alone() -> None:
     foreign = replace(snapshot(request()), models=frozenset({b"x" * 32}))
     assert answering(foreign) == []
     assert answering(snapshot(request()), Memory(refused=frozenset({REQUEST}))) == []
-    assert answering(snapshot(request()), money=MoneyConfig(min_fee_wei=6)) == []
-    assert answering(snapshot(request()), money=MoneyConfig(max_claim_bond_wei=9)) == []
+
+
+def test_answering__does_not_pay__left_alone_and_said_once() -> None:
+    open_one = snapshot(request(), gas_price=1)
+    cheap = {"answer_gas": 3, "dispute_gas": 100}
+    cases = [
+        (MoneyConfig(**cheap | {"min_fee_wei": 6}), Decline.FEE),
+        (MoneyConfig(**cheap | {"answer_gas": 6}), Decline.FEE),
+        (MoneyConfig(**cheap | {"compute_wei_per_s": 3}), Decline.FEE),
+        (MoneyConfig(**cheap | {"max_claim_bond_wei": 9}), Decline.BOND),
+        (MoneyConfig(**cheap | {"dispute_gas": 496}), Decline.FUNDS),
+    ]
+    for money, reason in cases:
+        assert answering(open_one, money=money) == [duties.Leave(REQUEST, reason)]
+        assert answering(open_one, Memory(declined={REQUEST: reason}), money) == []
+    for money in (MoneyConfig(**cheap), MoneyConfig(**cheap | {"dispute_gas": 495})):
+        assert answering(open_one, money=money) == [duties.Solve(REQUEST)]
+    solved = MoneyConfig(**cheap | {"compute_wei_per_s": 3})
+    assert answering(open_one, SOLVED, solved) == [duties.Claim(REQUEST)]
+
+
+def test_answering__several_at_once__only_as_many_as_can_be_defended() -> None:
+    ids = [RequestId(bytes([n]) * 32) for n in range(1, 6)]
+    seen = snapshot(request(), gas_price=1, wallet=1_000)
+    seen = replace(seen, requests={i: replace(request(), request_id=i) for i in ids})
+    money = MoneyConfig(answer_gas=1, dispute_gas=150)
+    found = answering(seen, money=money)
+    assert found == [duties.Solve(i) for i in ids[:3]] + [duties.Leave(i, Decline.FUNDS) for i in ids[3:]]
+
+
+def test_answering__committed_claim_of_ours__is_revealed_however_poor() -> None:
+    committed = claim(ME, ClaimStatus.COMMITTED)
+    poor = snapshot(request(), committed, gas_price=10**9, wallet=0)
+    assert answering(poor, SOLVED) == [duties.RevealClaim(CLAIM)]
 
 
 def test_answering__somebody_said_it__only_a_different_answer_is_claimed() -> None:
@@ -147,6 +188,14 @@ def test_settling__balance_above_the_mark__withdrawn() -> None:
     assert duties.settling(rich, Memory(), MoneyConfig(withdraw_above_wei=10)) == [duties.Withdraw(ME)]
 
 
+def test_settling__account_too_poor_for_its_disputes__takes_what_it_has_earned() -> None:
+    money = MoneyConfig(dispute_gas=10)
+    poor = snapshot(request(), claim(ME), balance=60_001, wallet=19, gas_price=1)
+    assert duties.settling(poor, Memory(), money) == [duties.Withdraw(ME)]
+    assert duties.settling(replace(poor, wallet_wei=20), Memory(), money) == []
+    assert duties.settling(replace(poor, balance_wei=60_000), Memory(), money) == []
+
+
 def test_telling_early__consumer_opted_in__told_once_and_taken_back() -> None:
     wanting = request(provisional=True, callback=OTHER)
     assert duties.telling_early(snapshot(request(), claim(ME)), Memory(), MONEY) == []
@@ -186,8 +235,24 @@ def test_challenging__wrong_claim__opened_even_beside_others() -> None:
     assert duties.challenging(snapshot(request(), beside), WRONG, MONEY) == [duties.Challenge(CLAIM)]
     assert duties.challenging(snapshot(request(), claim(OTHER)), Memory(verdicts={CLAIM: True}), MONEY) == []
     assert duties.challenging(snapshot(request(), claim(OTHER), now=NOW + 21), WRONG, MONEY) == []
-    poor = MoneyConfig(max_challenge_bond_wei=9)
-    assert duties.challenging(snapshot(request(), claim(OTHER)), WRONG, poor) == []
+
+
+def test_challenging__does_not_pay__left_alone_and_said_once() -> None:
+    seen = snapshot(request(), claim(OTHER), gas_price=1, wallet=20)
+    cases = [
+        (MoneyConfig(dispute_gas=5, max_challenge_bond_wei=9), Decline.BOND),
+        (MoneyConfig(dispute_gas=6), Decline.REWARD),
+    ]
+    for money, reason in cases:
+        assert duties.challenging(seen, WRONG, money) == [duties.Leave(CLAIM, reason)]
+        said = replace(WRONG, declined={CLAIM: reason})
+        assert duties.challenging(seen, said, money) == []
+    enough = MoneyConfig(dispute_gas=5)
+    assert duties.challenging(seen, WRONG, enough) == [duties.Challenge(CLAIM)]
+    poor = replace(seen, wallet_wei=19)
+    assert duties.challenging(poor, WRONG, enough) == [duties.Leave(CLAIM, Decline.FUNDS)]
+    playing = snapshot(request(), challenged(claim(OTHER), ME), gas_price=10**9, wallet=0)
+    assert duties.challenging(playing, Memory(), enough) == [duties.Challenge(CLAIM)]
 
 
 def test_challenging__our_open_challenge__played_after_a_restart_without_a_verdict() -> None:
