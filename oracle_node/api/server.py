@@ -1,14 +1,22 @@
-"""`/health`, `/metrics`, `/status` and a page that shows the last. Read-only: nothing here changes anything."""
+"""`/health`, `/metrics`, `/status`, `/openapi.json` and a page that shows them. Nothing here changes anything.
 
+What reads the node's state is limited in rate, and needs the token where the configuration has one; `/health` is open.
+"""
+
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from hmac import compare_digest
+from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 from prometheus_client import generate_latest
 
+from oracle_node.api.schema import openapi
 from oracle_node.api.status import status_of
 from oracle_node.chain.types import Address
 from oracle_node.config import ApiConfig
@@ -16,6 +24,8 @@ from oracle_node.errors import ConfigError
 from oracle_node.node.board import Board
 from oracle_node.node.metrics import Metrics
 from oracle_node.node.pulse import Pulse
+
+_OPEN = "/health"
 
 
 @dataclass(frozen=True)
@@ -49,17 +59,21 @@ async def serve(
     async def status(_: web.Request) -> web.Response:
         return web.json_response(_known(facts) | status_of(board.latest))
 
+    async def document(_: web.Request) -> web.Response:
+        return web.json_response(openapi(version("oracle-node")))
+
     async def page(_: web.Request) -> web.Response:
         text = (files(__package__) / "page.html").read_text("utf-8")
         return web.Response(text=text, content_type="text/html")
 
-    application = web.Application()
+    application = web.Application(middlewares=[_guard(config)])
     application.add_routes(
         [
             web.get("/", page),
-            web.get("/health", health),
+            web.get(_OPEN, health),
             web.get("/metrics", metrics_text),
             web.get("/status", status),
+            web.get("/openapi.json", document),
         ]
     )
     runner = web.AppRunner(application, access_log=None)
@@ -74,6 +88,31 @@ async def serve(
         yield f"http://{config.host}:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
+
+
+def _guard(config: ApiConfig) -> Middleware:
+    """Token and rate for everything but `/health`: a bearer header, or `?token=` for the page."""
+    token = None if config.token is None else config.token.get_secret_value().encode()
+    room, filled = float(config.requests_per_s), time.monotonic()
+
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        nonlocal room, filled
+        if request.path == _OPEN:
+            return await handler(request)
+        bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        given = (bearer or request.query.get("token", "")).encode()
+        if token is not None and not compare_digest(given, token):
+            raise web.HTTPUnauthorized(headers={"WWW-Authenticate": "Bearer"})
+        now = time.monotonic()
+        room = min(room + (now - filled) * config.requests_per_s, config.requests_per_s)
+        filled = now
+        if room < 1:
+            raise web.HTTPTooManyRequests(headers={"Retry-After": "1"})
+        room -= 1
+        return await handler(request)
+
+    return guard
 
 
 def _rounded(pulse: Pulse) -> dict[str, float]:
