@@ -48,6 +48,10 @@ class Journal(Protocol):
         """Signed and not known to be mined, in nonce order."""
         ...
 
+    def signed_with(self, sender: str, nonce: int) -> bytes | None:
+        """What was signed last with that nonce, whatever became of it: a reorg may have taken it back."""
+        ...
+
 
 class NoJournal:
     """For one-off commands and development chains: remembers nothing."""
@@ -66,3 +70,6 @@ class NoJournal:
 
     def unsettled(self, sender: str) -> list[SignedIntent]:
         return []
+
+    def signed_with(self, sender: str, nonce: int) -> bytes | None:
+        return None

@@ -5,10 +5,11 @@ from contextlib import suppress
 from typing import Any, cast
 
 import aiohttp
-from pydantic_core import from_json
+from pydantic import TypeAdapter
 from web3.providers.async_base import AsyncJSONBaseProvider
 from web3.types import RPCEndpoint, RPCResponse
 
+_OBJECTS = TypeAdapter(dict[str, Any])
 _BROKEN = (
     aiohttp.WSMsgType.CLOSE,
     aiohttp.WSMsgType.CLOSING,
@@ -77,8 +78,8 @@ class SocketProvider(AsyncJSONBaseProvider):
     def _hand_out(self, data: str | bytes) -> None:
         """To whoever waits for it; what is no answer to anybody is dropped, and its caller's time runs out."""
         with suppress(ValueError):
-            response = from_json(data)
-            number = response.get("id") if isinstance(response, dict) else None
+            response = _OBJECTS.validate_json(data)
+            number = response.get("id")
             answer = self._waiting.get(number) if isinstance(number, int) else None
             if answer is not None and not answer.done():
                 answer.set_result(cast(RPCResponse, response))

@@ -9,7 +9,9 @@ from functools import partial
 from math import inf
 from typing import Any, TypeVar
 
+import structlog
 from eth_account.signers.local import LocalAccount
+from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 from hexbytes import HexBytes
@@ -24,9 +26,11 @@ from oracle_node.chain.turns import Turns
 from oracle_node.errors import OracleError, TransientError
 
 T = TypeVar("T")
+log = structlog.get_logger()
 _BUMP_PERCENT = 25
 """How much a replacement pays more; nodes refuse less than 10 or 12.5 percent."""
 _GAS_MARGIN_PERCENT = 20
+_PLAIN_GAS = 21_000
 _FORGOTTEN_AFTER_S = 3.0
 _KNOWN = ("already known", "already imported", "known transaction")
 _NONCE_USED = ("nonce too low", "nonce is too low", "invalid transaction nonce")
@@ -144,6 +148,25 @@ class Sender:
         await asyncio.gather(*(self._finish(intent) for intent in waiting))
         return len(left)
 
+    async def _fill_gaps(self, nonce: int) -> None:
+        """What a reorg took back is sent again, for whatever comes after it waits: the same bytes, or nothing at all.
+
+        Nonces from the newest mined one on that nobody here follows any more were mined before a reorg; only their own
+        bytes, or a transaction without effect, can take their place. (The count with the pending ones is no help: it
+        may come from a pool that has not noticed the reorg.)
+        """
+        missing = set(range(await self._nonces_used(), nonce)) - self._in_flight
+        for one in sorted(missing):
+            raw = self._journal.signed_with(self.address, one) or await self._filler(one)
+            with suppress(NonceUsedError, RefusedError):
+                await self._broadcast(raw, f"fill nonce {one}")
+
+    async def _filler(self, nonce: int) -> bytes:
+        call = Call(self.address, b"", label=f"fill nonce {nonce}")
+        market = await self._market(call.label)
+        transaction = await self._compose(call, _PLAIN_GAS, market, None)
+        return bytes(self._account.sign_transaction(transaction | {"nonce": nonce}).raw_transaction)
+
     async def _nonces_used(self) -> int:
         async with translated(self._decoder, "count transactions"):
             return int(await self._web3.eth.get_transaction_count(self._account.address, "latest"))
@@ -151,16 +174,24 @@ class Sender:
     async def _sent_again(self, intent: SignedIntent) -> bool:
         try:
             await self._retry(partial(self._simulate, intent.call))
+            await self._retry(partial(self._fill_gaps, intent.nonce))
             await self._retry(partial(self._broadcast, intent.raw, intent.call.label))
         except (NonceUsedError, RevertError):
             return False
+        self._in_flight.add(intent.nonce)
         return True
 
     async def _finish(self, intent: SignedIntent) -> None:
-        receipt = await self._await_receipt(
-            [intent.transaction_hash], intent.raw, intent.call.label, self._fees.replace_after_s
-        )
-        self._journal.settle(intent.intent, _outcome(receipt))
+        """As if it had just been sent; whatever becomes of it, the chain shows."""
+        try:
+            transaction = _unsigned(intent.raw)
+            await self._follow(
+                intent.intent, transaction, intent.raw, intent.call, self._fees.replace_after_s
+            )
+        except (RevertError, TransientError) as error:
+            log.info("resumed_in_vain", call=intent.call.label, reason=str(error))
+        finally:
+            self._in_flight.discard(intent.nonce)
 
     async def _simulate(self, call: Call) -> int:
         request = self._request(call)
@@ -233,7 +264,8 @@ class Sender:
         self, intent: int, transaction: dict[str, Any], raw: bytes, call: Call, patience_s: float
     ) -> Receipt:
         hashes = [keccak(raw)]
-        while (receipt := await self._await_receipt(hashes, raw, call.label, patience_s)) is None:
+        nonce = int(transaction["nonce"])
+        while (receipt := await self._await_receipt(hashes, raw, nonce, call.label, patience_s)) is None:
             if self._bump(transaction):
                 raw = self._sign(intent, transaction)
                 hashes.append(keccak(raw))
@@ -242,7 +274,7 @@ class Sender:
             except NonceUsedError as error:
                 receipt = await self._any_receipt(hashes, call.label)
                 if receipt is None:
-                    raise self._give_up(intent, call, int(transaction["nonce"])) from error
+                    raise self._give_up(intent, call, nonce) from error
                 break
         if not receipt["status"]:
             self._journal.settle(intent, "reverted")
@@ -262,7 +294,7 @@ class Sender:
         return True
 
     async def _await_receipt(
-        self, hashes: list[bytes], raw: bytes, label: str, patience_s: float
+        self, hashes: list[bytes], raw: bytes, nonce: int, label: str, patience_s: float
     ) -> TxReceipt | None:
         """The receipt of whichever replacement was mined; None after so many seconds.
 
@@ -279,6 +311,7 @@ class Sender:
                 if not await self._retry(partial(self._is_known, hashes[-1], label)):
                     with suppress(NonceUsedError):
                         await self._retry(partial(self._broadcast, raw, label))
+                await self._retry(partial(self._fill_gaps, nonce))
             await asyncio.sleep(self._fees.poll_s)
         return None
 
@@ -321,6 +354,14 @@ def _outcome(receipt: TxReceipt | None) -> str:
     if receipt is None:
         return "abandoned"
     return "mined" if receipt["status"] else "reverted"
+
+
+def _unsigned(raw: bytes) -> dict[str, Any]:
+    """The transaction in its bytes, to be signed again with more fee."""
+    found = TypedTransaction.from_bytes(HexBytes(raw)).as_dict()
+    kept = ("type", "chainId", "nonce", "value", "data", "gas", "maxFeePerGas", "maxPriorityFeePerGas")
+    to = {"to": to_checksum_address(found["to"])} if found["to"] else {}
+    return {name: found[name] for name in kept} | to
 
 
 def _receipt_of(receipt: TxReceipt) -> Receipt:

@@ -65,6 +65,11 @@ MIGRATIONS = (
         value TEXT NOT NULL
     );
     """,
+    # 2: what an answer was computed with, for the record; and finding a transaction by its nonce
+    """
+    ALTER TABLE answers ADD COLUMN environment TEXT;
+    CREATE INDEX signatures_by_nonce ON signatures (nonce);
+    """,
 )
 
 

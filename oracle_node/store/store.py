@@ -45,6 +45,8 @@ class StoredAnswer:
     witness: bytes = field(repr=False)
     salt: bytes = field(repr=False)
     claim_id: bytes | None = None
+    environment: str | None = None
+    """What computed it, as JSON; for the record."""
 
 
 class Store:
@@ -149,17 +151,18 @@ class Store:
     def keep_answer(self, answer: StoredAnswer) -> None:
         """Store an answer with its salt; must happen before the commitment is sent. The first one stays."""
         self._database.execute(
-            "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(answer.request_id, answer.model_id, answer.output, answer.witness, answer.salt),
-                *(answer.claim_id, time.time()),
+                *(answer.claim_id, time.time(), answer.environment),
             ),
         )
 
     def answer(self, request_id: bytes) -> StoredAnswer | None:
         """The kept answer to a request."""
         row = self._one(
-            "SELECT request_id, model_id, output, witness, salt, claim_id FROM answers WHERE request_id = ?",
+            "SELECT request_id, model_id, output, witness, salt, claim_id, environment FROM answers"
+            " WHERE request_id = ?",
             request_id,
         )
         return None if row is None else StoredAnswer(*row)
@@ -214,6 +217,15 @@ class Store:
             SignedIntent(row[0], Call(row[1], row[2], int(row[3]), row[4]), row[5], row[6], row[7])
             for row in rows
         ]
+
+    def signed_with(self, sender: str, nonce: int) -> bytes | None:
+        """What was signed last with a nonce."""
+        row = self._database.execute(
+            "SELECT s.raw FROM signatures s JOIN intents i ON i.id = s.intent"
+            " WHERE i.sender = ? AND s.nonce = ? ORDER BY s.rowid DESC LIMIT 1",
+            (sender, nonce),
+        ).fetchone()
+        return None if row is None else row[0]
 
     def intent_counts(self) -> dict[str, int]:
         """How many intents are in each state."""

@@ -255,3 +255,89 @@ async def test_resume__one_no_longer_accepted__does_not_wait_for_those_after_it(
     assert store.intent_counts() == {"mined": 1, "abandoned": 2}
     assert await chain.web3.eth.get_transaction_count(key.address, "pending") == 1
     store.close()
+
+
+@pytest.mark.parametrize("forgets", [False, True], ids=["journal", "no journal"])
+async def test_send__a_reorg_took_back_what_was_mined_before__it_is_sent_again(
+    chain: DevChain,
+    decoder: RevertDecoder,
+    tmp_path: Path,
+    echo: str,
+    monkeypatch: pytest.MonkeyPatch,
+    forgets: bool,
+) -> None:
+    """Nothing of the account can be mined behind a nonce that nobody sends any more."""
+    await _paused(chain)
+    monkeypatch.setattr("oracle_node.chain.transactions._FORGOTTEN_AFTER_S", 0.1)
+    store, key = Store(tmp_path / "node.db"), chain.accounts[1]
+    sender = Sender(chain.web3, key, decoder, NoJournal() if forgets else store, FeePolicy(poll_s=0.02))
+    fork = await chain.snapshot()
+
+    async def queued(count: int) -> None:
+        while len(await _raw_pool(chain, key.address)) < count:
+            await asyncio.sleep(0.02)
+
+    first = [asyncio.create_task(sender.send(Call(echo, b"", label=f"first {n}"))) for n in range(2)]
+    await queued(2)
+    await chain.mine()
+    await asyncio.gather(*first)
+    second = asyncio.create_task(sender.send(Call(echo, b"", label="second")))
+    await queued(1)
+    await chain.revert(fork)
+    await _paused(chain)
+    await queued(3)
+    await chain.mine()
+    async with asyncio.timeout(10):
+        await second
+    assert await chain.web3.eth.get_transaction_count(key.address) == 3
+    if not forgets:
+        assert len(await chain.web3.eth.get_logs({"address": echo, "fromBlock": 0})) == 3  # type: ignore[typeddict-item]
+    store.close()
+
+
+async def test_resume__a_nonce_before_it_is_missing__filled_and_ended(
+    chain: DevChain, decoder: RevertDecoder, tmp_path: Path, echo: str
+) -> None:
+    store, key = Store(tmp_path / "node.db"), chain.accounts[1]
+    sender = Sender(chain.web3, key, decoder, store, FeePolicy(poll_s=0.02))
+    sender._in_flight.add(1)
+    sending = asyncio.create_task(sender.send(Call(echo, b"", label="echo")))
+    while not store.unsettled(sender.address):
+        await asyncio.sleep(0.02)
+    sending.cancel()
+    await asyncio.gather(sending, return_exceptions=True)
+    async with asyncio.timeout(10):
+        assert await Sender(chain.web3, key, decoder, store, FeePolicy(poll_s=0.02)).resume() == 1
+    assert store.intent_counts() == {"mined": 1}
+    assert await chain.web3.eth.get_transaction_count(key.address) == 3
+    store.close()
+
+
+async def test_resume__not_mined_for_long__replaced_with_more_fee(
+    chain: DevChain, decoder: RevertDecoder, tmp_path: Path, echo: str
+) -> None:
+    await _paused(chain)
+    store, key = Store(tmp_path / "node.db"), chain.accounts[1]
+    fees = FeePolicy(poll_s=0.02, replace_after_s=0.2)
+    sending = asyncio.create_task(
+        Sender(chain.web3, key, decoder, store, fees).send(Call(echo, b"", label="echo"))
+    )
+    while not (left := store.unsettled(key.address)):
+        await asyncio.sleep(0.02)
+    sending.cancel()
+    await asyncio.gather(sending, return_exceptions=True)
+    resuming = asyncio.create_task(Sender(chain.web3, key, decoder, store, fees).resume())
+    while store.unsettled(key.address)[0].transaction_hash == left[0].transaction_hash:
+        await asyncio.sleep(0.02)
+    await asyncio.sleep(0.1)
+    await chain.mine()
+    async with asyncio.timeout(10):
+        assert await resuming == 1
+    assert store.intent_counts() == {"mined": 1}
+    store.close()
+
+
+async def _raw_pool(chain: DevChain, address: str) -> list[str]:
+    content = await chain._request("txpool_content")
+    found = [content[part].get(address.lower(), {}) for part in ("pending", "queued")]
+    return [nonce for part in found for nonce in part]
