@@ -134,11 +134,21 @@ def erf(x: Scalar) -> Scalar:
 
     Minimax polynomials of N. Juffa (2016): odd below 475/512, above it the exponential of one.
     """
+    return erf_with(x, erf_far(x))
+
+
+def erf_far(x: Scalar) -> Scalar:
+    """erf |x| where that is above 475/512: the longer half of `erf`."""
     t = x.abs().minimum(4.0)  # erf(4) rounds to 1
+    return 1.0 - exp(_polynomial(t, _ERF_FAR) * t - t)
+
+
+def erf_with(x: Scalar, far: Scalar) -> Scalar:
+    """erf, given `erf_far`: its other half, with which it has the same bits as in one program."""
+    t = x.abs()
     near = t.minimum(0.927734375)
     small = _polynomial(near * near, _ERF_NEAR) * near + near
-    large = 1.0 - exp(_polynomial(t, _ERF_FAR) * t - t)
-    value = (t > 0.927734375).where(large, small)
+    value = (t > 0.927734375).where(far, small)
     return (x < 0.0).where(-value, value)
 
 

@@ -45,8 +45,10 @@ LIMIT = 2.0**60
 """No float tensor's values are let beyond this: a clamp that no real activation reaches keeps every interval finite."""
 FUSED_OPERANDS = 6
 """Each operand of a MAP or CONCAT opens a chunk with its path: more would outgrow the bound on one step's proof."""
-_LONG_OPERATIONS = 64
-"""A scalar program of more than that costs as much gas as opening several operands."""
+_OPERAND_GAS, _OPERATION_GAS = 50_000, 1_400
+"""About what proving an element of a MAP takes for each operand and operation; the latter are also sent twice."""
+_DEAR_GAS = 280_000
+"""What would take more reads what was written down before."""
 _ALL_ROOM = 8
 """All constants that operators make may have together so many times as many elements as one."""
 F32 = np.dtype(np.float32)
@@ -372,8 +374,9 @@ def _require_no_wrap(x: Tensor) -> None:
 
 
 def _crowded(result: Tensor, tensors: Sequence[Tensor]) -> Tensor | None:
-    """What to write down first, so that a long program does not also read several operands: proving it costs enough."""
-    if len(leaves(result.expression)) == 1 or _operations(result.expression) <= _LONG_OPERATIONS:
+    """What to write down first, so that a long program does not also read several operands."""
+    read, operations = len(leaves(result.expression)), _operations(result.expression)
+    if read * _OPERAND_GAS + operations * _OPERATION_GAS <= _DEAR_GAS:
         return None
     reads = [len(leaves(t.expression)) if _operations(t.expression) else 0 for t in tensors]
     return tensors[reads.index(max(reads))] if max(reads) > 1 else None

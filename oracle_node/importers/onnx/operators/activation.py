@@ -91,7 +91,24 @@ def gelu(low: Lowering, node: Node) -> list[Tensor]:
     approximate = node.get("approximate", "none")
     if approximate not in ("none", "tanh"):
         node.refuse(f"its approximation {approximate!r} is not known")
-    return [low.apply(functions.gelu if approximate == "none" else functions.gelu_tanh, node.input(0))]
+    if approximate == "tanh":
+        return [low.apply(functions.gelu_tanh, node.input(0))]
+    x = low.compact(node.input(0), operations=0)
+    halves = _erf(low, low.scaled(x, 0.5**0.5))
+    return [low.apply(lambda v, e: v * 0.5 * (e + 1.0), x, halves)]
+
+
+def _erf(low: Lowering, x: Tensor) -> Tensor:
+    """erf in two programs: one alone is so long that proving it costs as much as several operands."""
+    x = low.compact(low.frozen(x), operations=0)
+    far = low.materialise(low.apply(functions.erf_far, x))
+    return low.apply(functions.erf_with, x, far)
+
+
+def erf(low: Lowering, node: Node) -> list[Tensor]:
+    if not node.input(0).is_float:
+        node.refuse(f"its input is {node.input(0).dtype}, not float32")
+    return [_erf(low, node.input(0))]
 
 
 def swish(low: Lowering, node: Node) -> list[Tensor]:
@@ -124,7 +141,7 @@ def cast_like(low: Lowering, node: Node) -> list[Tensor]:
 HANDLERS: dict[str, Handler] = {
     "Exp": _plain(functions.exp),
     "Log": _plain(functions.ln),
-    "Erf": _plain(functions.erf),
+    "Erf": erf,
     "Floor": _plain(lambda v: v.floor()),
     "Ceil": _plain(lambda v: -(-v).floor()),
     "Round": _plain(lambda v: v.round()),
