@@ -39,7 +39,7 @@ from oracle_node.importers.onnx import import_onnx  # noqa: E402
 
 RTOL, ATOL = 1e-3, 1e-7
 QUANTISED_ERROR = 3e-4
-QUANTISED = {"AveragePool", "MatMul"}
+QUANTISED = {"Attention", "AveragePool", "MatMul"}
 """Where sums in fixed point, or products of 14 bits, err relative to the largest value, small results may err
 more than 1e-3 of themselves."""
 
@@ -237,6 +237,8 @@ def compared(
             imported = import_onnx(path, weights=15, outputs=(name,), **options)  # type: ignore[arg-type]
             request = np.concatenate([np.ravel(inputs[info.name]) for info in imported.inputs])
             if problem := difference(answer(imported, request), imported, expected, operator):
+                if request.dtype.kind == "f" and not np.isfinite(request).all():
+                    raise ModelError("an input is not finite: requests hold finite numbers")
                 return f"{name}: {problem}"
     return ""
 
