@@ -1,5 +1,6 @@
 """A snapshot as JSON: requests, their claims, and the challenges against them with their clocks."""
 
+import json
 from typing import Any
 
 from oracle_node.chain.types import Turn
@@ -46,6 +47,7 @@ def _claim(claim: ClaimFacts, snapshot: Snapshot) -> dict[str, Any]:
         "window_end": claim.view.window_end,
         "final_at": claim.final_at,
         "output_bytes": len(claim.output),
+        "environment": None if claim.environment is None else json.loads(claim.environment),
         "challenges": [
             _challenge(challenge, claim.standings.get(challenge.key), snapshot)
             for challenge in claim.challenges

@@ -47,10 +47,17 @@ class Effects:
     """The hands of one node. `perform` returns the highest block that its transactions were mined in, or 0."""
 
     def __init__(
-        self, client: OracleClient, sender: Sender, store: Store, inference: Inference, metrics: Metrics
+        self,
+        client: OracleClient,
+        sender: Sender,
+        store: Store,
+        inference: Inference,
+        metrics: Metrics,
+        environment: str | None = None,
     ) -> None:
+        """`environment` (JSON) is stored with every answer, for the record."""
         self._client, self._sender, self._store = client, sender, store
-        self._inference, self._metrics = inference, metrics
+        self._inference, self._metrics, self._environment = inference, metrics, environment
         self._player = Player(sender.address)
         self._refused: set[RequestId] = set()
         self._verdicts: dict[ClaimId, bool] = {}
@@ -167,7 +174,10 @@ class Effects:
         self._metrics.solved(answer.seconds)
         salt = secrets.token_bytes(32)
         # SAFETY: before any commitment is sent, for without the salt a committed bond is lost
-        self._store.keep_answer(StoredAnswer(request_id, model_id, answer.output, answer.witness, salt))
+        content = (answer.output, answer.witness)
+        self._store.keep_answer(
+            StoredAnswer(request_id, model_id, *content, salt, environment=self._environment)
+        )
         log.info(
             "request_solved",
             request_id="0x" + request_id.hex(),

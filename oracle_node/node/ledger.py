@@ -29,6 +29,7 @@ from oracle_node.chain.types import (
     ChallengeStatus,
     ClaimId,
     ClaimStatus,
+    ClaimView,
     DeliveryKind,
     Listing,
     ListingId,
@@ -181,7 +182,12 @@ class Ledger:
                 for key, challenge in challenges.items()
                 if challenge.status is ChallengeStatus.ACTIVE
             },
+            self._environment(view),
         )
+
+    def _environment(self, view: ClaimView) -> str | None:
+        kept = self._store.answer(view.request_id) if view.claimant == self._me else None
+        return None if kept is None else kept.environment
 
     def _keys(self, claim_id: ClaimId) -> list[ChallengeKey]:
         events = self._events("ChallengeOpened", claim_id=claim_id)

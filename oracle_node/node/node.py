@@ -1,6 +1,7 @@
 """Putting a node together, and taking it apart: everything it opens is closed, whatever ends it."""
 
 import asyncio
+import json
 import signal
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
@@ -17,6 +18,7 @@ from oracle_node.chain.rpc import Web3, connect
 from oracle_node.chain.types import Address
 from oracle_node.config import Config
 from oracle_node.errors import OracleError, TransientError
+from oracle_node.executors.onnx.environment import environment
 from oracle_node.node.board import Board
 from oracle_node.node.effects import Effects
 from oracle_node.node.fetching import with_models_here
@@ -79,7 +81,7 @@ async def run_node(
         ledger = Ledger(client, store, follower, me, frozenset(models))
         board, pulse, metrics, nudge = Board(), Pulse(), Metrics(), asyncio.Event()
         metrics.watch_queue(lambda: inference.waiting, lambda: inference.lost)
-        effects = Effects(client, sender, store, inference, metrics)
+        effects = Effects(client, sender, store, inference, metrics, _environment(config))
         facts = Facts(me, client.oracle, client.chain_id, models, tuple(role.name for role in roles))
         api_url = None
         if config.api is not None:
@@ -128,6 +130,11 @@ def _first(group: BaseExceptionGroup[OracleError]) -> OracleError:
         failure = failure.exceptions[0]
     assert isinstance(failure, OracleError)
     return failure
+
+
+def _environment(config: Config) -> str | None:
+    """What this machine computes with, as JSON; the machines of a cluster are not known here."""
+    return None if config.inference.executor == "ray" else json.dumps(environment(config.inference.threads))
 
 
 def _fees(config: Config) -> FeePolicy:

@@ -61,6 +61,8 @@ class ClaimFacts:
     witness: bytes = field(default=b"", repr=False)
     standings: Mapping[ChallengeKey, Standing] = field(default_factory=dict)
     """Of the active challenges; for people."""
+    environment: str | None = None
+    """Of a claim of ours: what computed it, as JSON; None where nothing was noted."""
 
 
 class Decline(Enum):

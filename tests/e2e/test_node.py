@@ -276,4 +276,5 @@ async def test_node__api__reports_what_it_sees(arena: Arena, tmp_path: Path) -> 
             assert response.status == 200
     assert [r["request_id"] for r in status["requests"]] == ["0x" + request_id.hex()]
     assert [c["ours"] for c in status["requests"][0]["claims"]] == [True]
-    assert "oracle_node_own_standing_claims 1.0" in metrics
+    assert status["requests"][0]["claims"][0]["environment"]["executor"] == "onnx"
+    assert 'oracle_node_claims{owner="ours",status="PROPOSED"} 1.0' in metrics

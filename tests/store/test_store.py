@@ -40,6 +40,19 @@ def test_apply__failure_inside__nothing_changed(tmp_path: Path) -> None:
     assert store.checkpoints() == (head(1),)
 
 
+def test_migrate__a_store_of_the_first_schema__keeps_its_answers(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "node.db") as old:
+        old.executescript(f"{MIGRATIONS[0]}; PRAGMA user_version = 1;")
+        old.execute(
+            "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)", (REQUEST, b"m", b"o", b"w", b"s", None, 1.0)
+        )
+    store = Store(tmp_path / "node.db")
+    assert store.answer(REQUEST) == StoredAnswer(REQUEST, b"m", b"o", b"w", b"s")
+    newer = StoredAnswer(CLAIM, b"m", b"o", b"w", b"s", environment='{"executor": "onnx"}')
+    store.keep_answer(newer)
+    assert store.answer(CLAIM) == newer
+
+
 def test_events__names_and_ids__only_those(tmp_path: Path) -> None:
     store = Store(tmp_path / "node.db")
     other = StoredEvent(2, 0, 1002, "Requested", (), b"", request_id=b"\x09" * 32)
