@@ -4,6 +4,7 @@ from oracle_node.importers.onnx.node import Handler
 from oracle_node.importers.onnx.operators import (
     activation,
     arrangement,
+    attention,
     convolution,
     elementwise,
     ensembles,
@@ -25,6 +26,7 @@ from oracle_node.importers.onnx.operators import (
 HANDLERS: dict[str, Handler] = {
     **activation.HANDLERS,
     **arrangement.HANDLERS,
+    **attention.HANDLERS,
     **convolution.HANDLERS,
     **elementwise.HANDLERS,
     **ensembles.HANDLERS,

@@ -1,5 +1,7 @@
 """Reductions over axes, argmax, softmax, and normalisation with stored statistics."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from oracle_node.importers.onnx.extents import fixed, storable, times
@@ -9,7 +11,9 @@ from oracle_node.importers.onnx.operators.movement import reshape_to
 from oracle_node.importers.onnx.reductions import argmax, extreme, total
 from oracle_node.importers.onnx.tensor import Tensor
 from oracle_node.tape.blocks import log_softmax, softmax
+from oracle_node.tape.builder import TapeBuilder
 from oracle_node.tape.instruction import Reducer
+from oracle_node.tape.view import View
 
 
 def reduce(low: Lowering, node: Node) -> list[Tensor]:
@@ -63,11 +67,19 @@ def normalised_exponentials(low: Lowering, node: Node) -> list[Tensor]:
         rows = reshape_to(low, x, (times(x.extents[:axis]), times(x.extents[axis:])))
         view = block(low.b, low.contiguous(rows))
         return [Tensor.of_view(view, low.b.interval(view), F32).reshaped(x.extents)]
+    return [softmax_along(low, x, axis, block)]
+
+
+def softmax_along(
+    low: Lowering, x: Tensor, axis: int, block: Callable[[TapeBuilder, View], View] = softmax
+) -> Tensor:
+    """Softmax (or what `block` is) over one axis."""
+    x, axis = low.settled(x), x.axis(axis)
     order = storable([*(a for a in range(x.rank) if a != axis), axis], x.extents)
     shape = tuple(x.extents[a] for a in order)
     last = low.frozen(x).moved(shape, lambda d: d, lambda v: v.transpose(*order))
     view = block(low.b, low.contiguous(last)).transpose(*(order.index(a) for a in range(x.rank)))
-    return [Tensor.of_view(view, low.b.interval(view), F32)]
+    return Tensor.of_view(view, low.b.interval(view), F32)
 
 
 def batch_normalization(low: Lowering, node: Node) -> list[Tensor]:
