@@ -82,7 +82,7 @@ class Endpoints(AsyncJSONBaseProvider):
         )
         line.failures += 1
         line.rests_until = time.monotonic() + rest_s
-        log.warning("rpc_failed", endpoint=line.name, reason=_reason(error), rests_s=round(rest_s, 1))
+        log.warning("rpc_failed", endpoint=line.name, reason=failure_text(error), rests_s=round(rest_s, 1))
 
     def _use(self, line: _Line, reason: str) -> None:
         if line is not self._current:
@@ -153,9 +153,8 @@ def retry_after_s(error: BaseException | None) -> float:
     return min(float(given), _LONGEST_REST_S) if given.isascii() and given.isdecimal() else 0.0
 
 
-def _reason(error: Exception) -> str:
+def failure_text(error: BaseException) -> str:
+    """What failed, without the URL: that may hold a key."""
     if isinstance(error, aiohttp.ClientResponseError):
-        return f"{error.status} {error.message}"  # its text holds the URL
-    return (
-        type(error).__name__ if isinstance(error, aiohttp.ClientError) else str(error) or type(error).__name__
-    )
+        return f"{error.status} {error.message}"
+    return str(error) or type(error).__name__

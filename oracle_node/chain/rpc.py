@@ -20,7 +20,7 @@ from web3.providers import AsyncHTTPProvider
 from web3.providers.async_base import AsyncBaseProvider
 from web3.types import RPCEndpoint, RPCResponse
 
-from oracle_node.chain.endpoints import Endpoints, retry_after_s
+from oracle_node.chain.endpoints import Endpoints, failure_text, retry_after_s
 from oracle_node.chain.revert import RevertDecoder
 from oracle_node.chain.socket import SocketProvider
 from oracle_node.errors import ConfigError, TransientError
@@ -112,7 +112,7 @@ async def translated(decoder: RevertDecoder, action: str) -> AsyncIterator[None]
     except TimeExhausted as error:
         raise TransientError(f"{action}: {error}") from error
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
-        detail = str(error) or type(error).__name__
+        detail = failure_text(error)
         raise TransientError(f"{action}: no answer from the RPC ({detail}); is the chain running?") from error
     except _TooLargeError as error:
         raise RefusedError(f"{action}: the RPC's answer has more than {_MOST_BYTES} bytes") from error

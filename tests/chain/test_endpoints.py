@@ -86,6 +86,7 @@ async def test_endpoints__first_fails__the_second_takes_over_and_stays() -> None
         assert await head(web3) == 10 and second.calls == 0
         first.status = 502
         assert await head(web3) == 11
+        assert second.calls == 3
         first.status, asked = 200, first.calls
         assert await head(web3) == 11 and first.calls == asked
 
@@ -171,3 +172,12 @@ def test_config__rpc__one_or_several() -> None:
     for wrong in ("ftp://a", [], ["http://a", "b"]):
         with pytest.raises(ConfigError, match="rpc"):
             urls(wrong)
+
+
+async def test_failure__url_with_a_key__is_not_in_the_message() -> None:
+    server = Server(10)
+    server.status = 401
+    async with serving(server) as urls, connect(urls[0] + "/?key=hidden") as web3:
+        with pytest.raises(TransientError, match="401 Unauthorized") as caught:
+            await head(web3)
+    assert "hidden" not in str(caught.value)
