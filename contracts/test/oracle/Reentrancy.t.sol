@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.26;
 
+import {IBalances} from "../../src/interfaces/IBalances.sol";
 import {Delivery, IOracleConsumer} from "../../src/interfaces/IOracleConsumer.sol";
 import {
     ChallengeKey,
@@ -51,7 +52,8 @@ contract Reentrant is IOracleConsumer {
     }
 }
 
-/// @notice Whatever a callback, or whoever is paid, calls in the oracle: it comes to the same as calling it afterwards.
+/// @notice Whatever a callback, or whoever is paid, calls in the oracle: it comes to the same as calling it afterwards. And
+/// what is owed to anybody holds up nobody else.
 contract ReentrancyTest is OracleTest {
     /// @dev Enough to call anything; outer calls have more than those that may be made inside.
     uint32 private constant GAS = 2_000_000;
@@ -203,5 +205,39 @@ contract ReentrancyTest is OracleTest {
 
     function test_withdraw__payee_reenters_every_function__as_if_called_afterwards() external {
         assertGe(compare(payOut), 10, "functions that had something to do");
+    }
+
+    // Nothing is pushed
+
+    /// @dev A claimant that takes no ether holds up nobody, itself included.
+    function test_finalize__claimant_that_takes_no_ether__all_goes_on() external {
+        address deaf = address(evaluator);
+        vm.deal(deaf, CLAIM_BOND);
+        bytes32 asked = ask(direct, 20);
+        bytes32 theirs = claim(asked, deaf, truth());
+        vm.warp(oracle.finalAt(theirs));
+        oracle.finalize(theirs);
+        assertEq(oracle.balanceOf(deaf), CLAIM_BOND + MIN_FEE, "bond and fee");
+        vm.prank(deaf);
+        expectRevertOf(IBalances.TransferFailed.selector);
+        oracle.withdraw(payable(deaf), CLAIM_BOND);
+        vm.prank(deaf);
+        oracle.withdraw(payable(other), CLAIM_BOND);
+    }
+
+    // Challenging oneself
+
+    /// @dev A liar who sees that it is caught, and wins against itself before the watcher does: half its bond is gone.
+    function test_refute__by_the_liars_own_challenge__costs_it_half_its_bond() external {
+        uint256 before = liar.balance + oracle.balanceOf(liar);
+        bytes32 theirs = claim(ask(direct, 21), liar, lie(1, 0));
+        ChallengeKey memory own = challenge(theirs, liar, 0);
+        ChallengeKey memory watch = challenge(theirs, watcher, 0);
+        refute(own, lie(1, 0), truth());
+        oracle.close(watch);
+        assertStatus(theirs, ClaimStatus.REFUTED);
+        assertStatus(watch, ChallengeStatus.VOID);
+        assertLe(liar.balance + oracle.balanceOf(liar), before - CLAIM_BOND / 2, "no profit");
+        assertGe(oracle.balanceOf(watcher), CHALLENGE_BOND, "the watcher's bond");
     }
 }
