@@ -33,6 +33,7 @@ COMMANDS = {
     "run": Lazy("node", "run", "Run the node: answer, watch, challenge."),
     "request": Lazy("request", "request", "Ask a model on chain."),
     "ask": Lazy("ask", "ask", "Ask a language model on chain and watch its answer come in."),
+    "example": Lazy("example", "example", "The example contract, and a liar for development chains."),
     "dispute": Lazy("dispute", "dispute", "List, audit, open and play disputes."),
     "bench": Lazy("bench", "bench", "Speed and gas beside their baselines, in one run."),
 }

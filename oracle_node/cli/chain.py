@@ -30,14 +30,21 @@ def chain() -> None:
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8545, show_default=True, help="0 takes a free one."
 )
+@click.option(
+    "--block-time",
+    type=click.FloatRange(0),
+    default=1.0,
+    show_default=True,
+    help="Seconds between blocks beside those of transactions, so that clocks run; 0 for none.",
+)
 @engine_option
 @json_option
-def dev(port: int, engine: Engine, out: Output) -> None:
+def dev(port: int, block_time: float, engine: Engine, out: Output) -> None:
     """Run a development chain with funded accounts until interrupted."""
-    asyncio.run(_serve(port, engine, out))
+    asyncio.run(_serve(port, block_time, engine, out))
 
 
-async def _serve(port: int, engine: Engine, out: Output) -> None:
+async def _serve(port: int, block_time_s: float, engine: Engine, out: Output) -> None:
     async with open_dev_chain(engine, port=port) as chain:
         out.result(
             {
@@ -50,6 +57,9 @@ async def _serve(port: int, engine: Engine, out: Output) -> None:
             }
         )
         out.say("[dim]Keys of a development chain are public. Stop with Ctrl-C.[/]")
+        while block_time_s:
+            await asyncio.sleep(block_time_s)
+            await chain.mine()
         await asyncio.Event().wait()
 
 
