@@ -1,4 +1,4 @@
-"""How other systems failed, and which test replays it here. The tests lie where their parts are; this keeps the list true."""
+"""How other systems failed, and which test replays it here. The tests lie where their parts are; this lists them."""
 
 import re
 from pathlib import Path
