@@ -5,6 +5,7 @@ Their errors are those of `oracle_node.tape.functions`.
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import sqrt
 
 import numpy as np
 from onnx import helper
@@ -94,7 +95,7 @@ def gelu(low: Lowering, node: Node) -> list[Tensor]:
     if approximate == "tanh":
         return [low.apply(functions.gelu_tanh, node.input(0))]
     x = low.compact(node.input(0), operations=0)
-    halves = _erf(low, low.scaled(x, 0.5**0.5))
+    halves = _erf(low, low.scaled(x, sqrt(0.5)))
     return [low.apply(lambda v, e: v * 0.5 * (e + 1.0), x, halves)]
 
 
