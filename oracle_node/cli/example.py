@@ -23,7 +23,7 @@ from oracle_node.chain.types import RequestId
 from oracle_node.cli.inputs import NamedPath, given, input_option
 from oracle_node.cli.options import model_directory, parse_hash
 from oracle_node.cli.output import Output, json_option
-from oracle_node.cli.session import Session, session_options
+from oracle_node.cli.session import Session, dry_run_option, session_options
 from oracle_node.codec.request import request_bytes
 from oracle_node.contracts import load_artifact
 from oracle_node.errors import ConfigError
@@ -40,19 +40,25 @@ directory_option = click.option(
 
 @click.group()
 def example() -> None:
-    """The example contract that asks for digits; and a liar, on development chains."""
+    """The example contract, and a liar for development chains."""
 
 
 @example.command()
 @click.argument("model_id", metavar="MODEL_ID")
 @session_options
+@dry_run_option
 @json_option
-def deploy(model_id: str, session: Session, out: Output) -> None:
+def deploy(model_id: str, session: Session, dry_run: bool, out: Output) -> None:
     """Deploy DigitReader for a listed model."""
 
     async def work(client: OracleClient) -> dict[str, Any]:
         listing_id = await find_listing(client, parse_hash(model_id, "model or listing id"))
         sender = client.sender(session.account(client.chain_id))
+        if dry_run:
+            artifact = load_artifact(CONSUMER)
+            given = Functions(artifact.abi).encode_constructor([client.oracle, listing_id])
+            gas = await sender.simulate(Call("", artifact.bytecode + given, 0, f"deploy {CONSUMER}"))
+            return {"dry_run": True, "listing_id": listing_id, "gas": gas}
         receipt = await deploy_contract(sender, CONSUMER, [client.oracle, listing_id])
         return {"consumer": address_of(receipt), "listing_id": listing_id, "gas_used": receipt.gas_used}
 
@@ -64,9 +70,15 @@ def deploy(model_id: str, session: Session, out: Output) -> None:
 @input_option
 @directory_option
 @session_options
+@dry_run_option
 @json_option
 def read(
-    consumer: str, inputs: tuple[NamedPath, ...], directory: Path, session: Session, out: Output
+    consumer: str,
+    inputs: tuple[NamedPath, ...],
+    directory: Path,
+    session: Session,
+    dry_run: bool,
+    out: Output,
 ) -> None:
     """Have the contract ask which digit an image shows."""
     data = request_bytes(load_model(directory), given(inputs), directory)
@@ -76,7 +88,10 @@ def read(
         functions = Functions(load_artifact(CONSUMER).abi)
         cost_wei = await client.quote(listing_id, CALLBACK_GAS)
         call = Call(consumer, functions.encode("read", [data]), cost_wei, "ask for a digit")
-        receipt = await client.sender(session.account(client.chain_id)).send(call)
+        sender = client.sender(session.account(client.chain_id))
+        if dry_run:
+            return {"dry_run": True, "cost_wei": cost_wei, "gas": await sender.simulate(call)}
+        receipt = await sender.send(call)
         request_id = (await event_in(client, receipt, Requested)).request_id
         return {"request_id": request_id, "cost_wei": cost_wei, "gas_used": receipt.gas_used}
 
@@ -107,8 +122,9 @@ def digit(consumer: str, request_id: str, wait: bool, session: Session, out: Out
 @click.argument("request_id", metavar="REQUEST")
 @directory_option
 @session_options
+@dry_run_option
 @json_option
-def lie(request_id: str, directory: Path, session: Session, out: Output) -> None:
+def lie(request_id: str, directory: Path, session: Session, dry_run: bool, out: Output) -> None:
     """Claim a wrong answer to a request, and defend it to the end. For development chains: it costs the bond."""
     from oracle_node.demo.refutation import invent_lie
     from oracle_node.executors.choice import make_executor
@@ -132,6 +148,9 @@ def lie(request_id: str, directory: Path, session: Session, out: Output) -> None
         data = events[0].input
         truth = solve(model, engine, data)
         _, lying = invent_lie(model, engine, data, truth, model.tape.output // 2)
+        if dry_run:
+            out.result({"dry_run": True, "output": lying.output})
+            return {"status": "not claimed"}
         sender = client.sender(session.account(client.chain_id))
         salt = secrets.token_bytes(32)
         claim_id = await claim_answer(client, sender, asked, lying.output, lying.witness, salt=salt)

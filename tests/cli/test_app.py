@@ -57,7 +57,7 @@ def test_command__that_acts__takes_dry_run(path: tuple[str, ...]) -> None:
 
 def test_command__that_has_a_key__takes_dry_run_or_only_reads() -> None:
     keyed = {path: _options(command) for path, command in LEAVES if "--keystore" in _options(command)}
-    reading = {("dispute", name) for name in ("audit", "cost", "list", "show")}
+    reading = {("dispute", name) for name in ("audit", "cost", "list", "show")} | {("example", "digit")}
     assert {path for path, options in keyed.items() if "--dry-run" not in options} == reading
 
 
