@@ -56,7 +56,7 @@ from oracle_node.game.strategy import Player  # noqa: E402
 from oracle_node.model.directory import save_model  # noqa: E402
 from oracle_node.model.solver import solve  # noqa: E402
 from oracle_node.players.actors import Defender  # noqa: E402
-from oracle_node.players.adversaries import Lie, tell_lies  # noqa: E402
+from oracle_node.players.adversaries import Lie, LyingClaim, tell_lies  # noqa: E402
 from oracle_node.players.dispute import Seat, play_seat  # noqa: E402
 from oracle_node.shipped import shipped  # noqa: E402
 
@@ -64,7 +64,7 @@ LIMITS = replace(
     DEV_LIMITS, min_window=30, min_clock=60, min_reveal_timeout=20, settle_margin=30, request_lifetime=900
 )
 NODE, OWNER, FIRST_LIAR, LIARS, FIRST_CONSUMER = 0, 1, 2, 8, 10
-BLOCK_S, GRACE_S, SAMPLE_S = 1, 240, 5
+BLOCK_S, LIE_S, SAMPLE_S = 1, 150, 5
 PASSWORD = "soak"
 
 
@@ -104,6 +104,7 @@ class Soak:
         accounts = self.chain.accounts
         self.consumers = [self.client.sender(a, fees=fees) for a in accounts[FIRST_CONSUMER:]]
         self.liars = [self.client.sender(a, fees=fees) for a in accounts[FIRST_LIAR:FIRST_CONSUMER]]
+        self.disputes: list[asyncio.Task[None]] = []
         self.lying = [asyncio.Lock() for _ in self.liars]
 
     # The node
@@ -113,7 +114,7 @@ class Soak:
         log = (self.config.parent / "node.log").open("ab")
         while True:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "oracle_node", "run", "--config", str(self.config), "--log-level", "info",
+                sys.executable, "-m", "oracle_node", "--debug", "run", "--config", str(self.config),
                 cwd=REPOSITORY, stdout=log, stderr=log,
             )  # fmt: skip
             try:
@@ -164,8 +165,8 @@ class Soak:
         async with lock:
             request_id = await self._asked(consumer, number)
         if lies:
-            with suppress(OracleError):  # a reorg may take away what it lied about
-                await self._lie(request_id, self.inputs[number % 10], number % len(self.liars))
+            lying = self._lie(request_id, self.inputs[number % 10], number % len(self.liars))
+            self.disputes.append(asyncio.create_task(lying))
 
     async def _asked(self, consumer: int, nonce: int) -> RequestId:
         data, options = self.inputs[nonce % 10], RequestOptions(nonce=nonce)
@@ -186,12 +187,17 @@ class Soak:
         if lying.output == answer.output:
             return
         async with self.lying[liar]:
-            claim_id = await claim_answer(
-                self.client, sender, request_id, lying.output, lying.witness, salt=secrets.token_bytes(32)
-            )
-            self.lies.add(claim_id)
-            seat = Seat("defender", Defender(lying.knowledge, Player(sender.address)), sender)
-            await play_seat(self.client, claim_id, seat, poll_s=BLOCK_S)
+            with suppress(OracleError, TimeoutError):  # a reorg may take away what it lied about
+                async with asyncio.timeout(LIE_S):
+                    await self._stand_by(request_id, lying, sender)
+
+    async def _stand_by(self, request_id: RequestId, lying: LyingClaim, sender: Sender) -> None:
+        claim_id = await claim_answer(
+            self.client, sender, request_id, lying.output, lying.witness, salt=secrets.token_bytes(32)
+        )
+        self.lies.add(claim_id)
+        seat = Seat("defender", Defender(lying.knowledge, Player(sender.address)), sender)
+        await play_seat(self.client, claim_id, seat, poll_s=BLOCK_S)
 
     async def settle(self) -> bool:
         """Until nothing is open any more, or too long; what reorgs have taken away is asked again."""
@@ -382,7 +388,7 @@ async def _play(soak: Soak, wallet_wei: int) -> dict[str, Any]:
         settled = await soak.settle()
         found = await books(soak, wallet_wei)
     finally:
-        for task in [node, sampler, *running]:
+        for task in [node, sampler, *running, *soak.disputes]:
             task.cancel()
         await asyncio.wait([node, sampler])
     return {**found, "settled": settled, "seconds": round(time.monotonic() - start, 1)}
