@@ -160,7 +160,7 @@ async def patiently(call: Callable[[], Awaitable[T]], *, within_s: float) -> T:
     raise AssertionError("unreachable: tenacity returns or raises")
 
 
-_growing = wait_exponential_jitter(multiplier=0.2, max=10)
+_growing = wait_exponential_jitter(multiplier=0.2, max=10, jitter=0.2)
 
 
 def _pause_s(state: RetryCallState) -> float:
