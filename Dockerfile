@@ -4,8 +4,7 @@
 FROM python:3.11-slim AS build
 WORKDIR /src
 COPY . .
-RUN python -m venv /opt/oracle-node \
- && /opt/oracle-node/bin/pip install --no-cache-dir --only-binary=:all: --no-binary=oracle-node .
+RUN PIP_NO_CACHE_DIR=1 scripts/install.sh /opt/oracle-node
 
 FROM python:3.11-slim
 RUN useradd --create-home --uid 1000 oracle
