@@ -96,7 +96,7 @@ def exact(
 @click.option(
     "--input", "input_file", type=existing_file, help="Input [default: a sample, or with --model zeros]."
 )
-@click.option("--text", help="A prompt, for language models [default: the start token alone].")
+@click.option("--text", help="A prompt or a sentence, for models of text [default: the start token alone, zeros].")
 @click.option(
     "--max-tokens", type=click.IntRange(1), default=16, show_default=True, help="Of an answer to --text."
 )
@@ -169,11 +169,14 @@ def _dispute_request(
     model: Model, directory: Path | None, input_file: Path | None, text: str | None, max_tokens: int
 ) -> bytes:
     """What is asked in `bench dispute`."""
+    from oracle_node.codec.request import Given, request_bytes
     from oracle_node.language.prompts import is_language, prompt_request
     from oracle_node.shipped import shipped
 
     if input_file is not None:
         return read_request(input_file, model)
+    if text is not None and not is_language(model):
+        return request_bytes(model, Given(text=text), directory)
     if directory is None:
         return read_request(shipped().sample(7), model)
     if is_language(model):

@@ -9,3 +9,9 @@ def test_exact__profile_of_the_slowest_layers__prints_as_many(oracle: Cli) -> No
     found = oracle(*arguments, "--json").json
     assert len(found["layers"]) == 2
     assert found["operators_ms"] and found["float32_operators_ms"]
+
+
+def test_dispute__text_for_a_model_of_images__is_refused(oracle: Cli) -> None:
+    ran = oracle("bench", "dispute", "--text", "seven")
+    assert ran.code == 1
+    assert "takes no text" in ran.err
