@@ -96,7 +96,9 @@ def exact(
 @click.option(
     "--input", "input_file", type=existing_file, help="Input [default: a sample, or with --model zeros]."
 )
-@click.option("--text", help="A prompt or a sentence, for models of text [default: the start token alone, zeros].")
+@click.option(
+    "--text", help="A prompt or a sentence, for models of text [default: the start token alone, zeros]."
+)
 @click.option(
     "--max-tokens", type=click.IntRange(1), default=16, show_default=True, help="Of an answer to --text."
 )
