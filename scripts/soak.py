@@ -61,7 +61,7 @@ from oracle_node.players.dispute import Seat, play_seat  # noqa: E402
 from oracle_node.shipped import shipped  # noqa: E402
 
 LIMITS = replace(
-    DEV_LIMITS, min_window=30, min_clock=60, min_reveal_timeout=20, settle_margin=30, request_lifetime=900
+    DEV_LIMITS, min_window=60, min_clock=60, min_reveal_timeout=90, settle_margin=30, request_lifetime=900
 )
 NODE, OWNER, FIRST_LIAR, LIARS, FIRST_CONSUMER = 0, 1, 2, 8, 10
 BLOCK_S, LIE_S, SAMPLE_S = 1, 150, 5
