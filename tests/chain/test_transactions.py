@@ -296,16 +296,16 @@ async def test_send__a_reorg_took_back_what_was_mined_before__it_is_sent_again(
 
 
 async def test_resume__a_nonce_before_it_is_missing__filled_and_ended(
-    chain: DevChain, decoder: RevertDecoder, tmp_path: Path, echo: str
+    chain: DevChain, decoder: RevertDecoder, tmp_path: Path, echo: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, key = Store(tmp_path / "node.db"), chain.accounts[1]
     sender = Sender(chain.web3, key, decoder, store, FeePolicy(poll_s=0.02))
     sender._in_flight.add(1)
-    sending = asyncio.create_task(sender.send(Call(echo, b"", label="echo")))
-    while not store.unsettled(sender.address):
-        await asyncio.sleep(0.02)
-    sending.cancel()
-    await asyncio.gather(sending, return_exceptions=True)
+    # signed with nonce 2 and gone before it was sent; nothing was sent with nonce 1
+    monkeypatch.setattr(sender, "_broadcast", _killed)
+    with pytest.raises(asyncio.CancelledError):
+        await sender.send(Call(echo, b"", label="echo"))
+    assert [left.nonce for left in store.unsettled(key.address)] == [2]
     async with asyncio.timeout(10):
         assert await Sender(chain.web3, key, decoder, store, FeePolicy(poll_s=0.02)).resume() == 1
     assert store.intent_counts() == {"mined": 1}
@@ -335,6 +335,10 @@ async def test_resume__not_mined_for_long__replaced_with_more_fee(
         assert await resuming == 1
     assert store.intent_counts() == {"mined": 1}
     store.close()
+
+
+async def _killed(raw: bytes, label: str) -> None:
+    raise asyncio.CancelledError
 
 
 async def _raw_pool(chain: DevChain, address: str) -> list[str]:
