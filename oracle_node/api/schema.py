@@ -63,6 +63,9 @@ class Claim(_Answer):
         description="first second at which it can be finalized if nobody moves; 0 for never"
     )
     output_bytes: int
+    environment: dict[str, Any] | None = Field(
+        description="what computed it: versions, CPU and threads; null where it is not ours or not known"
+    )
     challenges: list[Challenge]
 
 
