@@ -64,7 +64,9 @@ class Tensor:
 
     @classmethod
     def constant(cls, data: Array) -> "Tensor":
-        if data.dtype != object:
+        if data.dtype != object or any(
+            isinstance(value, str | bytes) for value in data.flat
+        ):  # texts: labels
             return cls(data.shape, data.dtype, data)
         values = [extent(v) for v in data.reshape(-1)]
         kind = np.dtype(np.int64)
