@@ -139,7 +139,9 @@ def _array(proto: onnx.TensorProto, what: str) -> Array:
     if any(size < 0 for size in proto.dims):
         raise ModelError(f"{what} has dimensions {list(proto.dims)}: the file is damaged")
     try:
-        return np.asarray(numpy_helper.to_array(proto))
+        data = np.asarray(numpy_helper.to_array(proto))
+        # objects are lengths elsewhere in the importer; texts of any width are not padded to the longest
+        return data.astype(np.dtypes.StringDType()) if data.dtype == object else data
     except (ValueError, TypeError, LookupError, OSError, MemoryError) as error:
         raise ModelError(f"{what} cannot be read ({_line(error)}): the file may be damaged") from None
 
