@@ -16,7 +16,6 @@ from typing import Any, Literal
 from aiohttp import web
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
-from web3.providers import AsyncHTTPProvider
 from web3.types import RPCEndpoint
 
 from oracle_node.chain.pyevm import GAS_LIMIT, PyEvmChain, RpcError
@@ -120,8 +119,9 @@ async def _run_anvil(program: Path, port: int, keys: Sequence[LocalAccount]) -> 
     )
     url = f"http://127.0.0.1:{port}"
     try:
-        await _await_start(process, url)
-        await _fund(url, keys)
+        async with connect(url) as web3:
+            await _await_start(process, web3, url)
+            await _fund(web3, keys)
         yield url
     finally:
         if process.returncode is None:
@@ -129,11 +129,10 @@ async def _run_anvil(program: Path, port: int, keys: Sequence[LocalAccount]) -> 
         await process.wait()
 
 
-async def _await_start(process: asyncio.subprocess.Process, url: str) -> None:
-    provider = AsyncHTTPProvider(url)
+async def _await_start(process: asyncio.subprocess.Process, web3: Web3, url: str) -> None:
     try:
         async with asyncio.timeout(_START_TIMEOUT_S):
-            while not await provider.is_connected():
+            while not await web3.is_connected():
                 if process.returncode is not None:
                     raise ConfigError(
                         f"anvil ended at once with status {process.returncode}: is {url} taken?"
@@ -141,15 +140,11 @@ async def _await_start(process: asyncio.subprocess.Process, url: str) -> None:
                 await asyncio.sleep(0.05)
     except TimeoutError as error:
         raise ConfigError(f"anvil did not answer on {url} within {_START_TIMEOUT_S:.0f} s") from error
-    finally:
-        await provider.disconnect()
 
 
-async def _fund(url: str, keys: Sequence[LocalAccount]) -> None:
-    provider = AsyncHTTPProvider(url)
+async def _fund(web3: Web3, keys: Sequence[LocalAccount]) -> None:
     for key in keys:
-        await provider.make_request(RPCEndpoint("anvil_setBalance"), [key.address, hex(BALANCE_WEI)])
-    await provider.disconnect()
+        await web3.provider.make_request(RPCEndpoint("anvil_setBalance"), [key.address, hex(BALANCE_WEI)])
 
 
 @asynccontextmanager

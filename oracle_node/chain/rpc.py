@@ -47,14 +47,22 @@ class _TooLargeError(Exception):
 
 
 class BoundedProvider(AsyncHTTPProvider):
-    """HTTP, with limits on what one answer may take in memory and stack."""
+    """HTTP, with limits on what one answer may take in memory and stack.
+
+    It has a session of its own: web3's are behind one lock of the whole process, which a request that is cancelled
+    while it waits there may never give back; every request after it would wait for ever.
+    """
+
+    _session: aiohttp.ClientSession | None = None
 
     async def _make_request(self, method: RPCEndpoint, request_data: bytes) -> bytes:
         assert self.endpoint_uri is not None
-        response = await self._request_session_manager.async_get_response_from_post_request(
+        if self._session is None:
+            # a kept connection that the server has closed meanwhile would fail a request that may not be repeated
+            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True))
+        async with self._session.post(
             self.endpoint_uri, data=request_data, **self.get_request_kwargs()
-        )
-        async with response:
+        ) as response:
             response.raise_for_status()
             body = bytearray()
             async for part in response.content.iter_chunked(1 << 20):
@@ -62,6 +70,12 @@ class BoundedProvider(AsyncHTTPProvider):
                 if len(body) > _MOST_BYTES:
                     raise _TooLargeError
             return bytes(body)
+
+    async def disconnect(self) -> None:
+        """Close the session; a later request would open another."""
+        if self._session is not None:
+            session, self._session = self._session, None
+            await session.close()
 
     @staticmethod
     def decode_rpc_response(raw_response: bytes) -> RPCResponse:

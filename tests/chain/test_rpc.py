@@ -232,3 +232,19 @@ async def test_answer__of_a_page_or_an_error_status__is_transient() -> None:
         async with _serving(handler) as url, connect(url) as web3:
             with pytest.raises(kind, match="read the head"):
                 await OracleClient(web3, ORACLE, 1).head()  # type: ignore[arg-type]
+
+
+async def test_request__after_others_were_cancelled_at_any_point__is_answered() -> None:
+    async def head(request: web.Request) -> web.StreamResponse:
+        return web.json_response({"jsonrpc": "2.0", "id": 1, "result": "0x5"})
+
+    async with _serving(head) as url, connect(url) as web3:
+        for turns in range(40):  # of the loop, before the cancellation
+            asked = [asyncio.ensure_future(web3.eth.get_block_number()) for _ in range(8)]
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            for one in asked:
+                one.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+        async with asyncio.timeout(10):
+            assert await web3.eth.get_block_number() == 5
