@@ -18,6 +18,7 @@ from oracle_node.chain.events import EventDecoder, Logged
 from oracle_node.chain.fees import FeePolicy
 from oracle_node.chain.follow import Head, LogFollower
 from oracle_node.chain.journal import Journal
+from oracle_node.chain.lens import Lens
 from oracle_node.chain.revert import RevertDecoder
 from oracle_node.chain.rpc import Web3, sensible, translated
 from oracle_node.chain.transactions import Sender
@@ -55,6 +56,7 @@ class OracleClient:
         self.events = EventDecoder(abi)
         self._functions = Functions(abi)
         self.calls = Calls(oracle, self._functions)
+        self._lens = Lens(web3, oracle, self.decoder)
         self._times: dict[bytes, int] = {}  # by block hash, so that a reorg cannot make them wrong
         self._block: int | None = None
 
@@ -168,12 +170,9 @@ class OracleClient:
 
     async def _read(self, name: str, *arguments: Any) -> tuple[Any, ...]:
         data = self._functions.encode(name, arguments)
-        async with translated(self.decoder, f"read {name}"):
-            answer = await self.web3.eth.call(
-                {"to": to_checksum_address(self.oracle), "data": HexBytes(data)},
-                self._tag,
-            )
-            return self._functions.decode(name, bytes(answer))
+        answer = await self._lens.read(data, f"read {name}", self._tag)
+        with sensible(f"read {name}"):
+            return self._functions.decode(name, answer)
 
     @property
     def _tag(self) -> BlockIdentifier:

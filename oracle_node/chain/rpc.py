@@ -31,6 +31,8 @@ _TIMEOUT_S = 30.0
 _MOST_BYTES = 1 << 28
 """Of one answer: what many blocks of large requests come to; the reader asks for fewer blocks then."""
 _OBJECTS = TypeAdapter(dict[str, Any])
+_REPEATABLE = "eth_"
+"""Methods that may be sent twice; those of development chains may not."""
 _POOR = ("insufficient funds", "cannot afford")
 
 
@@ -56,10 +58,18 @@ class BoundedProvider(AsyncHTTPProvider):
     _session: aiohttp.ClientSession | None = None
 
     async def _make_request(self, method: RPCEndpoint, request_data: bytes) -> bytes:
+        try:
+            return await self._post(request_data)
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientConnectionResetError):
+            # most likely a kept connection that the server had closed meanwhile; a raw transaction is itself idempotent
+            if not method.startswith(_REPEATABLE):
+                raise
+            return await self._post(request_data)
+
+    async def _post(self, request_data: bytes) -> bytes:
         assert self.endpoint_uri is not None
         if self._session is None:
-            # a kept connection that the server has closed meanwhile would fail a request that may not be repeated
-            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True))
+            self._session = aiohttp.ClientSession()
         async with self._session.post(
             self.endpoint_uri, data=request_data, **self.get_request_kwargs()
         ) as response:
@@ -95,9 +105,20 @@ async def connect(*urls: str, timeout_s: float = _TIMEOUT_S) -> AsyncIterator[We
     providers = [_provider(url, timeout_s) for url in urls]
     provider = providers[0] if len(providers) == 1 else Endpoints(providers)
     try:
-        yield AsyncWeb3(provider)
+        yield web3_over(provider)
     finally:
         await provider.disconnect()
+
+
+def web3_over(provider: AsyncBaseProvider) -> Web3:
+    """Without web3's middleware: it asks for the chain id before every call, which doubles the calls, refuses the
+    blocks of proof-of-authority chains, and resolves names that we do not take. The chain id is checked once, and
+    signed into every transaction.
+    """
+    provider.global_ccip_read_enabled = (
+        False  # a contract's revert must not make this process fetch what it names
+    )
+    return AsyncWeb3(provider, middleware=())
 
 
 def _provider(url: str, timeout_s: float) -> AsyncBaseProvider:

@@ -32,6 +32,8 @@ _BUMP_PERCENT = 25
 _GAS_MARGIN_PERCENT = 20
 _PLAIN_GAS = 21_000
 _FORGOTTEN_AFTER_S = 3.0
+_MARKET_S = 1.0
+"""How long fees and time of the latest block are believed: less than a block."""
 _KNOWN = ("already known", "already imported", "known transaction")
 _NONCE_USED = ("nonce too low", "nonce is too low", "invalid transaction nonce")
 
@@ -82,6 +84,7 @@ class Sender:
         self._turns = Turns()
         self._in_flight: set[int] = set()
         self._chain_id: int | None = None
+        self._seen_market: tuple[float, _Market] | None = None
 
     @property
     def address(self) -> str:
@@ -195,10 +198,14 @@ class Sender:
 
     async def _simulate(self, call: Call) -> int:
         request = self._request(call)
-        async with translated(self._decoder, call.label):
-            if call.to:
+        try:
+            async with translated(self._decoder, call.label):
+                estimate = await self._web3.eth.estimate_gas(request)
+        except (RevertError, RefusedError):
+            # only a call is sure to say why: of a refused estimate some RPCs give no reason
+            async with translated(self._decoder, call.label):
                 await self._web3.eth.call(request)
-            estimate = await self._web3.eth.estimate_gas(request)
+            raise
         return estimate + estimate * _GAS_MARGIN_PERCENT // 100
 
     def _request(self, call: Call) -> TxParams:
@@ -210,13 +217,18 @@ class Sender:
         return {**request, "to": to_checksum_address(call.to)} if call.to else request
 
     async def _market(self, label: str) -> _Market:
+        now = time.monotonic()
+        if self._seen_market is not None and now < self._seen_market[0] + _MARKET_S:
+            return self._seen_market[1]
         async with translated(self._decoder, label):
             head, tip = await asyncio.gather(
                 self._web3.eth.get_block("latest"), self._web3.eth.max_priority_fee
             )
             if self._chain_id is None:
                 self._chain_id = await self._web3.eth.chain_id
-        return _Market(head["baseFeePerGas"], tip, head["gasLimit"], head["timestamp"])
+        market = _Market(head["baseFeePerGas"], tip, head["gasLimit"], head["timestamp"])
+        self._seen_market = now, market
+        return market
 
     async def _compose(self, call: Call, gas: int, market: _Market, left_s: float | None) -> dict[str, Any]:
         async with translated(self._decoder, call.label):

@@ -59,6 +59,8 @@ class Effects:
         self._client, self._sender, self._store = client, sender, store
         self._inference, self._metrics, self._environment = inference, metrics, environment
         self._player = Player(sender.address)
+        self._answers: dict[RequestId, StoredAnswer | None] = {}
+        """Of the open requests, as the store has them."""
         self._refused: set[RequestId] = set()
         self._verdicts: dict[ClaimId, bool] = {}
         self._abandoned: set[ClaimId] = set()
@@ -66,11 +68,9 @@ class Effects:
 
     def memory(self, snapshot: Snapshot) -> Memory:
         """What decisions need beyond the snapshot."""
-        answers = {
-            request_id: (answer.output, answer.witness)
-            for request_id in snapshot.requests
-            if (answer := self._store.answer(request_id)) is not None
-        }
+        known = self._answers
+        self._answers = {r: known[r] if r in known else self._store.answer(r) for r in snapshot.requests}
+        answers = {r: (kept.output, kept.witness) for r, kept in self._answers.items() if kept is not None}
         refused, abandoned = frozenset(self._refused), frozenset(self._abandoned)
         return Memory(answers, refused, dict(self._verdicts), abandoned, dict(self._declined))
 
@@ -178,6 +178,7 @@ class Effects:
         self._store.keep_answer(
             StoredAnswer(request_id, model_id, *content, salt, environment=self._environment)
         )
+        self._answers[request_id] = self._store.answer(request_id)
         log.info(
             "request_solved",
             request_id="0x" + request_id.hex(),

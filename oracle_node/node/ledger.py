@@ -21,6 +21,7 @@ from oracle_node.chain.events import (
 )
 from oracle_node.chain.follow import LogFollower, Step
 from oracle_node.chain.observe import challenge_state, claim_state
+from oracle_node.chain.revert import RevertError
 from oracle_node.chain.rpc import patiently
 from oracle_node.chain.types import (
     ZERO_ADDRESS,
@@ -44,8 +45,6 @@ from oracle_node.tape.instruction import NO_INDEX
 _OPENED = ("ClaimCommitted", "ClaimProposed")
 
 
-_PARALLEL = 16
-"""Requests that are read at once."""
 _PATIENCE_S = 10.0
 """How long one read is tried again: a snapshot takes many, and one that fails must not undo the others."""
 
@@ -66,10 +65,10 @@ class Ledger:
     ) -> None:
         self._client, self._store, self._follower = client, store, follower
         self._me, self._models = me, models
-        self._listings: dict[ListingId, Listing] = {}
-        self._foreign: set[RequestId] = set()  # to models that this node does not hold
+        self._listings: dict[ListingId, Listing] = {}  # of models that this node holds
+        self._foreign: set[ListingId] = set()
+        self._unread = {ListingId(one) for one in store.open_listings()}
         self._known: dict[RequestId, _Open] = {}
-        self._room = asyncio.Semaphore(_PARALLEL)
 
     async def advance(self) -> Step:
         """Read one chunk of logs into the store."""
@@ -89,6 +88,8 @@ class Ledger:
 
     def _forget(self, event: StoredEvent) -> None:
         """What an event may have changed is read anew."""
+        if event.listing_id is not None:
+            self._unread.add(ListingId(event.listing_id))
         request_id = event.request_id
         if request_id is None and event.claim_id is not None:
             opened = self._store.events(*_OPENED, claim_id=event.claim_id)
@@ -99,12 +100,13 @@ class Ledger:
     async def snapshot(self, step: Step) -> Snapshot:
         """The state, at the step's head, of every request to our models that is not over, and of its claims."""
         client = self._client.at(step.head.number)
-        asked = [e for e in self._store.open_requests() if e.request_id not in self._foreign]
+        await patiently(self._read_listings, within_s=_PATIENCE_S)
+        asked = self._store.open_requests(self._listings.keys())
         reads = [patiently(partial(self._open, client, stored), within_s=_PATIENCE_S) for stored in asked]
         found = await asyncio.gather(*reads)
         requests: dict[RequestId, RequestFacts] = {}
         claims: dict[ClaimId, ClaimFacts] = {}
-        for known in filter(None, found):
+        for known in found:
             request_id = known.request.request_id
             if _is_over(known.request, known.claims.values()):
                 self._store.close_request(request_id, step.head.number)
@@ -118,28 +120,34 @@ class Ledger:
     async def _money(self, client: OracleClient) -> tuple[int, int, int]:
         return (await client.balance(self._me), await client.wallet(self._me), await client.gas_price())
 
-    async def _open(self, client: OracleClient, stored: StoredEvent) -> _Open | None:
-        """What is known of a request, read where an event has changed it; None for other models'."""
+    async def _read_listings(self) -> None:
+        """Learn which listings are of our models; they never change."""
+        self._unread -= self._foreign | self._listings.keys()
+        for listing_id in list(self._unread):
+            try:
+                listing = await self._client.listing(listing_id)
+            except RevertError as error:
+                raise TransientError(f"a listing vanished in a reorg; reading again ({error})") from error
+            if listing.model_id in self._models:
+                self._listings[listing_id] = listing
+            else:
+                self._foreign.add(listing_id)
+            self._unread.discard(listing_id)
+
+    async def _open(self, client: OracleClient, stored: StoredEvent) -> _Open:
+        """What is known of a request, read where an event has changed it."""
         assert stored.request_id is not None
         request_id = RequestId(stored.request_id)
         if request_id not in self._known:
-            async with self._room:
-                event = self._client.events.decode(stored.topics, stored.data)
-                assert isinstance(event, Requested)
-                listing = await self._listing(event.listing_id)
-                if listing.model_id not in self._models:
-                    self._foreign.add(request_id)
-                    return None
-                request = await self._request(client, event, listing)
-                self._known[request_id] = _Open(request, await self._claims(client, request_id))
+            event = self._client.events.decode(stored.topics, stored.data)
+            assert isinstance(event, Requested)
+            request, claims = await asyncio.gather(
+                self._request(client, event), self._claims(client, request_id)
+            )
+            self._known[request_id] = _Open(request, claims)
         return self._known[request_id]
 
-    async def _listing(self, listing_id: ListingId) -> Listing:
-        if listing_id not in self._listings:
-            self._listings[listing_id] = await self._client.listing(listing_id)
-        return self._listings[listing_id]
-
-    async def _request(self, client: OracleClient, event: Requested, listing: Listing) -> RequestFacts:
+    async def _request(self, client: OracleClient, event: Requested) -> RequestFacts:
         delivered = self._events("Delivered", request_id=event.request_id)
         deliveries = [delivery for delivery in delivered if isinstance(delivery, Delivered)]
         early = [d for d in deliveries if d.kind is DeliveryKind.PROVISIONAL]
@@ -147,7 +155,7 @@ class Ledger:
         return RequestFacts(
             event.request_id,
             await client.request(event.request_id),
-            listing,
+            self._listings[event.listing_id],
             event.input,
             event.options.callback_data,
             final_deliveries=sum(d.kind is DeliveryKind.FINAL for d in deliveries),
@@ -158,23 +166,29 @@ class Ledger:
     async def _claims(self, client: OracleClient, request_id: RequestId) -> dict[ClaimId, ClaimFacts]:
         opened = self._store.events(*_OPENED, request_id=request_id)
         ids = dict.fromkeys(ClaimId(event.claim_id) for event in opened if event.claim_id)
-        return {claim_id: await self._claim(client, claim_id) for claim_id in ids}
+        claims = await asyncio.gather(*(self._claim(client, claim_id) for claim_id in ids))
+        return {claim.claim_id: claim for claim in claims}
 
     async def _claim(self, client: OracleClient, claim_id: ClaimId) -> ClaimFacts:
-        view = await client.claim(claim_id)
+        keys = self._keys(claim_id)
+        view, final_at, found = await asyncio.gather(
+            client.claim(claim_id),
+            client.final_at(claim_id),
+            asyncio.gather(*(client.challenge(key) for key in keys)),
+        )
+        challenges = dict(zip(keys, found, strict=True))
         answers = self._events("ClaimProposed", claim_id=claim_id)
         answer = next((e for e in answers if isinstance(e, ClaimProposed)), None)
         if answer is None and view.status is ClaimStatus.PROPOSED:
             raise TransientError(
                 f"claim 0x{claim_id.hex()} was revealed in a block whose logs were replaced; reading again"
             )
-        challenges = {key: await client.challenge(key) for key in self._keys(claim_id)}
         return ClaimFacts(
             claim_id,
             view,
             claim_state(claim_id, view, self._logged("Revealed", "ChunkPosted", claim_id=claim_id)),
             tuple(challenge_state(key, challenge) for key, challenge in challenges.items()),
-            await client.final_at(claim_id) if view.status is ClaimStatus.PROPOSED else 0,
+            final_at,
             answer.output if answer else b"",
             answer.witness if answer else b"",
             {

@@ -70,6 +70,18 @@ MIGRATIONS = (
     ALTER TABLE answers ADD COLUMN environment TEXT;
     CREATE INDEX signatures_by_nonce ON signatures (nonce);
     """,
+    # 3: what is open is looked at with every block, and must not take longer as the past grows
+    """
+    CREATE TABLE open_requests (
+        request_id BLOB PRIMARY KEY,
+        listing_id BLOB NOT NULL,
+        block INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX open_requests_by_listing ON open_requests (listing_id);
+    CREATE INDEX closed_requests_by_block ON closed_requests (block);
+    INSERT INTO open_requests SELECT request_id, listing_id, block FROM events
+        WHERE name = 'Requested' AND request_id NOT IN (SELECT request_id FROM closed_requests);
+    """,
 )
 
 

@@ -5,9 +5,9 @@ All methods are quick and synchronous, and are called from the event loop's thre
 
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,6 @@ class StoredAnswer:
     output: bytes = field(repr=False)
     witness: bytes = field(repr=False)
     salt: bytes = field(repr=False)
-    claim_id: bytes | None = None
     environment: str | None = None
     """What computed it, as JSON; for the record."""
 
@@ -102,14 +101,23 @@ class Store:
         """Forget what the step rolled back, then keep its events and checkpoints, in one transaction."""
         with self.transaction():
             if step.rolled_back_to is not None:
-                self._database.execute("DELETE FROM events WHERE block > ?", (step.rolled_back_to,))
-                self._database.execute("DELETE FROM closed_requests WHERE block > ?", (step.rolled_back_to,))
+                self._roll_back(step.rolled_back_to)
             self._database.execute("DELETE FROM checkpoints")
             for checkpoint in step.checkpoints:
                 values = (checkpoint.number, checkpoint.hash, checkpoint.timestamp)
                 self._database.execute("INSERT INTO checkpoints VALUES (?, ?, ?)", values)
             for event in events:
                 self._insert_event(event)
+
+    def _roll_back(self, block: int) -> None:
+        for statement in (
+            "DELETE FROM events WHERE block > ?",
+            "DELETE FROM open_requests WHERE block > ?",
+            "INSERT INTO open_requests SELECT request_id, listing_id, e.block FROM closed_requests c"
+            " JOIN events e USING (request_id) WHERE name = 'Requested' AND c.block > ?",
+            "DELETE FROM closed_requests WHERE block > ?",
+        ):
+            self._database.execute(statement, (block,))
 
     def _insert_event(self, event: StoredEvent) -> None:
         place = (event.block, event.log_index, event.time, event.name)
@@ -119,6 +127,9 @@ class Store:
             "INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (*place, *ids, b"".join(event.topics), event.data),
         )
+        if event.name == "Requested":
+            opened = (event.request_id, event.listing_id, event.block)
+            self._database.execute("INSERT OR REPLACE INTO open_requests VALUES (?, ?, ?)", opened)
 
     def events(self, *names: str, **ids: bytes) -> list[StoredEvent]:
         """Events in chain order, of any of the names and with the given listing_id, request_id or claim_id."""
@@ -136,40 +147,44 @@ class Store:
         )
         return [StoredEvent(row[0], row[1], row[2], row[3], _topics(row[4]), *row[5:]) for row in rows]
 
-    def open_requests(self) -> list[StoredEvent]:
-        """The `Requested` events of requests that were not closed, in chain order."""
+    def open_listings(self) -> set[bytes]:
+        """The listings that have requests which were not closed, of whatever model."""
+        return {row[0] for row in self._database.execute("SELECT DISTINCT listing_id FROM open_requests")}
+
+    def open_requests(self, listings: Collection[bytes]) -> list[StoredEvent]:
+        """The `Requested` events of requests to these listings that were not closed, in chain order."""
         return self._events(
-            "name = 'Requested' AND request_id NOT IN (SELECT request_id FROM closed_requests)", []
+            "name = 'Requested' AND request_id IN (SELECT request_id FROM open_requests"
+            f" WHERE listing_id IN ({', '.join('?' * len(listings))}))",
+            list(listings),
         )
 
     def close_request(self, request_id: bytes, block: int) -> None:
         """Note that nothing is left to do about a request as of a block; a reorg below that block opens it again."""
-        self._database.execute("INSERT OR REPLACE INTO closed_requests VALUES (?, ?)", (request_id, block))
+        with self.transaction():
+            self._database.execute("DELETE FROM open_requests WHERE request_id = ?", (request_id,))
+            self._database.execute(
+                "INSERT OR REPLACE INTO closed_requests VALUES (?, ?)", (request_id, block)
+            )
 
     # What only this node knows
 
     def keep_answer(self, answer: StoredAnswer) -> None:
         """Store an answer with its salt; must happen before the commitment is sent. The first one stays."""
         self._database.execute(
-            "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                *(answer.request_id, answer.model_id, answer.output, answer.witness, answer.salt),
-                *(answer.claim_id, time.time(), answer.environment),
-            ),
+            "INSERT OR IGNORE INTO answers (request_id, model_id, output, witness, salt, environment, created_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (*astuple(answer), time.time()),
         )
 
     def answer(self, request_id: bytes) -> StoredAnswer | None:
         """The kept answer to a request."""
         row = self._one(
-            "SELECT request_id, model_id, output, witness, salt, claim_id, environment FROM answers"
+            "SELECT request_id, model_id, output, witness, salt, environment FROM answers"
             " WHERE request_id = ?",
             request_id,
         )
         return None if row is None else StoredAnswer(*row)
-
-    def set_claim(self, request_id: bytes, claim_id: bytes) -> None:
-        """Note which claim carries the answer."""
-        self._database.execute("UPDATE answers SET claim_id = ? WHERE request_id = ?", (claim_id, request_id))
 
     # Journal
 

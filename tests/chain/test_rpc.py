@@ -10,14 +10,13 @@ import pytest
 from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from web3 import AsyncWeb3
 from web3.types import RPCEndpoint
 
 from oracle_node.chain import rpc
 from oracle_node.chain.client import OracleClient
 from oracle_node.chain.events import EventDecoder
 from oracle_node.chain.revert import RevertDecoder
-from oracle_node.chain.rpc import BoundedProvider, MalformedError, RefusedError, connect
+from oracle_node.chain.rpc import BoundedProvider, MalformedError, RefusedError, connect, web3_over
 from oracle_node.chain.types import ClaimId, RequestId
 from oracle_node.contracts import load_artifact
 from oracle_node.errors import OracleError, TransientError
@@ -38,11 +37,15 @@ class CannedProvider(BoundedProvider):
 
 
 def _client(body: bytes) -> OracleClient:
-    return OracleClient(AsyncWeb3(CannedProvider(body)), ORACLE, 1)  # type: ignore[arg-type]
+    return OracleClient(web3_over(CannedProvider(body)), ORACLE, 1)
 
 
 async def _logged(client: OracleClient) -> object:
     return await client.past_events(["Requested", "Revealed", "ClaimProposed"])
+
+
+async def _both(client: OracleClient) -> object:
+    return await asyncio.gather(client.limits(), client.balance(ORACLE))
 
 
 READS: dict[str, Callable[[OracleClient], Awaitable[object]]] = {
@@ -52,6 +55,7 @@ READS: dict[str, Callable[[OracleClient], Awaitable[object]]] = {
     "listing": lambda client: client.listing(b"\0" * 32),  # type: ignore[arg-type]
     "request": lambda client: client.request(RequestId(b"\0" * 32)),
     "claim": lambda client: client.claim(ClaimId(b"\0" * 32)),
+    "both": _both,
     "balance": lambda client: client.balance(ORACLE),
     "follow": lambda client: client.follower(0).step(()),
     "events": _logged,

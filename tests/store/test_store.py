@@ -1,6 +1,7 @@
 """What the store keeps, forgets and survives."""
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from oracle_node.errors import ConfigError
 from oracle_node.store.migrations import MIGRATIONS
 from oracle_node.store.store import Store, StoredAnswer, StoredEvent
 
-REQUEST, CLAIM = b"\x01" * 32, b"\x02" * 32
+REQUEST, LISTING = b"\x01" * 32, b"\x02" * 32
 
 
 def head(number: int) -> Head:
@@ -19,7 +20,8 @@ def head(number: int) -> Head:
 
 
 def event(block: int, name: str = "Requested") -> StoredEvent:
-    return StoredEvent(block, 0, 1000 + block, name, (b"t" * 32, REQUEST), b"data", request_id=REQUEST)
+    topics, ids = (b"t" * 32, REQUEST), {"listing_id": LISTING, "request_id": REQUEST}
+    return StoredEvent(block, 0, 1000 + block, name, topics, b"data", **ids)
 
 
 def test_apply__step_with_rollback__drops_newer_events_only(tmp_path: Path) -> None:
@@ -48,14 +50,14 @@ def test_migrate__a_store_of_the_first_schema__keeps_its_answers(tmp_path: Path)
         )
     store = Store(tmp_path / "node.db")
     assert store.answer(REQUEST) == StoredAnswer(REQUEST, b"m", b"o", b"w", b"s")
-    newer = StoredAnswer(CLAIM, b"m", b"o", b"w", b"s", environment='{"executor": "onnx"}')
+    newer = StoredAnswer(b"\x03" * 32, b"m", b"o", b"w", b"s", environment='{"executor": "onnx"}')
     store.keep_answer(newer)
-    assert store.answer(CLAIM) == newer
+    assert store.answer(newer.request_id) == newer
 
 
 def test_events__names_and_ids__only_those(tmp_path: Path) -> None:
     store = Store(tmp_path / "node.db")
-    other = StoredEvent(2, 0, 1002, "Requested", (), b"", request_id=b"\x09" * 32)
+    other = StoredEvent(2, 0, 1002, "Requested", (), b"", listing_id=LISTING, request_id=b"\x09" * 32)
     store.apply(Step(None, (), (head(3),), head(3)), [event(1), other, event(3, "RequestExpired")])
     assert store.events("Requested") == [event(1), other]
     assert store.events(request_id=REQUEST) == [event(1), event(3, "RequestExpired")]
@@ -65,11 +67,33 @@ def test_events__names_and_ids__only_those(tmp_path: Path) -> None:
 def test_close_request__reorg_below__open_again(tmp_path: Path) -> None:
     store = Store(tmp_path / "node.db")
     store.apply(Step(None, (), (head(1), head(5)), head(5)), [event(1)])
-    assert store.open_requests() == [event(1)]
+    assert store.open_requests([LISTING]) == [event(1)]
     store.close_request(REQUEST, 5)
-    assert store.open_requests() == []
+    assert store.open_requests([LISTING]) == []
     store.apply(Step(4, (), (head(1),), head(5)), [])
-    assert store.open_requests() == [event(1)]
+    assert store.open_requests([LISTING]) == [event(1)]
+    store.apply(Step(0, (), (), head(5)), [])
+    assert store.open_requests([LISTING]) == []
+
+
+def test_open_requests__to_several_listings__only_those_asked_for(tmp_path: Path) -> None:
+    store = Store(tmp_path / "node.db")
+    foreign = replace(event(2), listing_id=b"\x08" * 32, request_id=b"\x09" * 32)
+    store.apply(Step(None, (), (head(2),), head(2)), [event(1), foreign])
+    assert store.open_listings() == {LISTING, b"\x08" * 32}
+    assert store.open_requests([b"\x08" * 32]) == [foreign]
+    assert store.open_requests([]) == []
+
+
+def test_migrate__a_store_of_the_second_schema__open_requests_are_still_open(tmp_path: Path) -> None:
+    path, other = tmp_path / "node.db", b"\x09" * 32
+    with sqlite3.connect(path) as old:
+        old.executescript(f"{MIGRATIONS[0]}; {MIGRATIONS[1]}; PRAGMA user_version = 2;")
+        for block, request_id in enumerate((REQUEST, other)):
+            row = (block, 0, 0, "Requested", LISTING, request_id, None, None, b"", b"")
+            old.execute(f"INSERT INTO events VALUES ({', '.join('?' * len(row))})", row)
+        old.execute("INSERT INTO closed_requests VALUES (?, 7)", (other,))
+    assert [e.request_id for e in Store(path).open_requests([LISTING])] == [REQUEST]
 
 
 def test_keep_answer__reopened_after_a_second_answer__first_salt_is_still_there(tmp_path: Path) -> None:
@@ -78,12 +102,7 @@ def test_keep_answer__reopened_after_a_second_answer__first_salt_is_still_there(
     store.keep_answer(first)
     store.keep_answer(StoredAnswer(REQUEST, b"m" * 32, b"out", b"wit", b"t" * 32))
     store.close()
-    reopened = Store(tmp_path / "node.db")
-    assert reopened.answer(REQUEST) == first
-    reopened.set_claim(REQUEST, CLAIM)
-    kept = reopened.answer(REQUEST)
-    assert kept is not None
-    assert kept.claim_id == CLAIM
+    assert Store(tmp_path / "node.db").answer(REQUEST) == first
 
 
 def test_unsettled__replaced_and_settled_intents__newest_signature_of_the_open_one(tmp_path: Path) -> None:
