@@ -48,6 +48,11 @@ class ChainConfig(_Section):
     replace_after_s: Seconds = Field(
         default=60.0, description="a transaction not mined by then is sent with more fee"
     )
+    most_in_flight: int = Field(
+        default=64,
+        gt=0,
+        description="transactions that wait to be mined at once; public mempools drop more of one key",
+    )
 
     @field_validator("rpc", mode="before")
     @classmethod

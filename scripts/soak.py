@@ -114,7 +114,7 @@ class Soak:
         log = (self.config.parent / "node.log").open("ab")
         while True:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "oracle_node", "--debug", "run", "--config", str(self.config),
+                sys.executable, "-m", "oracle_node", "--debug", "run", "--json", "--config", str(self.config),
                 cwd=REPOSITORY, stdout=log, stderr=log,
             )  # fmt: skip
             try:
@@ -178,7 +178,7 @@ class Soak:
             await asyncio.sleep(BLOCK_S)
 
     async def _lie(self, request_id: RequestId, data: bytes, liar: int) -> None:
-        """A wrong answer, defended to the end."""
+        """A wrong answer. Each liar defends one at a time, and hopes of the others that nobody looks."""
         sender = self.liars[liar]
         answer = await asyncio.to_thread(solve, self.model, self.executor, data)
         tensors = len(self.model.tape.instructions) - 2
@@ -186,16 +186,17 @@ class Soak:
         lying = tell_lies(self.model, self.executor, data, answer.output, answer.witness, [lie])
         if lying.output == answer.output:
             return
-        async with self.lying[liar]:
-            with suppress(OracleError, TimeoutError):  # a reorg may take away what it lied about
-                async with asyncio.timeout(LIE_S):
-                    await self._stand_by(request_id, lying, sender)
+        with suppress(OracleError, TimeoutError):  # a reorg may take away what it lied about
+            async with asyncio.timeout(LIE_S):
+                claim_id = await claim_answer(
+                    self.client, sender, request_id, lying.output, lying.witness, salt=secrets.token_bytes(32)
+                )
+                self.lies.add(claim_id)
+                if not self.lying[liar].locked():
+                    async with self.lying[liar]:
+                        await self._stand_by(claim_id, lying, sender)
 
-    async def _stand_by(self, request_id: RequestId, lying: LyingClaim, sender: Sender) -> None:
-        claim_id = await claim_answer(
-            self.client, sender, request_id, lying.output, lying.witness, salt=secrets.token_bytes(32)
-        )
-        self.lies.add(claim_id)
+    async def _stand_by(self, claim_id: ClaimId, lying: LyingClaim, sender: Sender) -> None:
         seat = Seat("defender", Defender(lying.knowledge, Player(sender.address)), sender)
         await play_seat(self.client, claim_id, seat, poll_s=BLOCK_S)
 
@@ -383,9 +384,9 @@ async def _play(soak: Soak, wallet_wei: int) -> dict[str, Any]:
     try:
         await asyncio.sleep(5)
         await soak.consume()
+        settled = await soak.settle()
         for task in running:
             task.cancel()
-        settled = await soak.settle()
         found = await books(soak, wallet_wei)
     finally:
         for task in [node, sampler, *running, *soak.disputes]:

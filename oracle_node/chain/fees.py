@@ -20,6 +20,8 @@ class FeePolicy:
     poll_s: float = 0.05
     replace_after_s: float = 60.0
     retry_within_s: float = 30.0
+    most_in_flight: int = 64
+    """Transactions of one key that wait to be mined; public mempools drop more."""
 
     def tip_wei(self, usual_wei: int, left_s: float | None) -> int:
         """The tip with so many seconds left (None: no deadline)."""

@@ -2,12 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
-from functools import partial
 from math import inf
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
 from eth_account.signers.local import LocalAccount
@@ -15,27 +13,23 @@ from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 from hexbytes import HexBytes
-from web3.exceptions import TransactionNotFound
-from web3.types import LogReceipt, TxParams, TxReceipt, Wei
+from web3.types import LogReceipt, TxReceipt
 
 from oracle_node.chain.fees import FeePolicy
 from oracle_node.chain.journal import Call, Journal, NoJournal, SignedIntent
+from oracle_node.chain.line import AccountLine, Market, NonceUsedError
 from oracle_node.chain.revert import RevertDecoder, RevertError
-from oracle_node.chain.rpc import RefusedError, Web3, patiently, translated
+from oracle_node.chain.rpc import RefusedError, Web3
 from oracle_node.chain.turns import Turns
 from oracle_node.errors import OracleError, TransientError
 
-T = TypeVar("T")
 log = structlog.get_logger()
 _BUMP_PERCENT = 25
 """How much a replacement pays more; nodes refuse less than 10 or 12.5 percent."""
-_GAS_MARGIN_PERCENT = 20
 _PLAIN_GAS = 21_000
 _FORGOTTEN_AFTER_S = 3.0
-_MARKET_S = 1.0
-"""How long fees and time of the latest block are believed: less than a block."""
-_KNOWN = ("already known", "already imported", "known transaction")
-_NONCE_USED = ("nonce too low", "nonce is too low", "invalid transaction nonce")
+_PRESSING_S = 120.0
+"""With less time left than that a transaction waits for no place."""
 
 
 @dataclass(frozen=True)
@@ -50,24 +44,11 @@ class Receipt:
     logs: tuple[LogReceipt, ...] = field(repr=False)
 
 
-class NonceUsedError(OracleError):
-    """The account has spent this nonce on another transaction."""
-
-
-@dataclass(frozen=True)
-class _Market:
-    """What the chain asks for at the moment."""
-
-    base_fee_wei: int
-    tip_wei: int
-    gas_limit: int
-    time: int
-
-
 class Sender:
-    """The only sender of one key. Calls may overlap: one at a time is signed and sent, all wait for their receipts.
+    """The only sender of one key. Calls may overlap: one at a time is signed and sent, many wait for their receipts.
 
-    Those with the nearest deadlines (unix seconds) are sent first, pay more and are replaced sooner.
+    Those with the nearest deadlines (unix seconds) are sent first, pay more and are replaced sooner. How many wait for
+    their receipts is limited, so that a flood of work neither overfills the mempool nor holds up a defence.
     """
 
     def __init__(
@@ -78,13 +59,12 @@ class Sender:
         journal: Journal | None = None,
         fees: FeePolicy | None = None,
     ) -> None:
-        self._web3, self._account, self._decoder = web3, account, decoder
-        self._journal = journal or NoJournal()
-        self._fees = fees or FeePolicy()
-        self._turns = Turns()
+        self._account, self._journal, self._fees = account, journal or NoJournal(), fees or FeePolicy()
+        self._line = AccountLine(web3, account.address, decoder, self._fees)
+        self._places, self._signing = Turns(self._fees.most_in_flight), Turns()
         self._in_flight: set[int] = set()
-        self._chain_id: int | None = None
-        self._seen_market: tuple[float, _Market] | None = None
+        self._resumed = asyncio.Event()
+        self._resumed.set()
 
     @property
     def address(self) -> str:
@@ -97,26 +77,32 @@ class Sender:
         RevertError where the contract refuses, in simulation or on chain; ConfigError where the account cannot pay;
         TransientError where the RPC stays away, or another program uses the same key.
         """
-        gas = await self._retry(lambda: self._simulate(call))
-        market = await self._retry(lambda: self._market(call.label))
+        market = await self._line.market(call.label)
         left_s = None if deadline is None else float(deadline - market.time)
-        async with self._turns.turn(inf if deadline is None else deadline):
-            intent = self._journal.intend(self.address, call)
-            transaction = await self._retry(lambda: self._compose(call, gas, market, left_s))
-            nonce = int(transaction["nonce"])
-            self._in_flight.add(nonce)
+        priority = inf if deadline is None else deadline
+        is_pressing = left_s is not None and left_s < _PRESSING_S
+        if not is_pressing:
+            await self._resumed.wait()
+        async with nullcontext() if is_pressing else self._places.turn(priority):
+            # only now: what waited long for its place may have become pointless
+            gas = await self._line.simulate(call)
+            async with self._signing.turn(priority):
+                intent = self._journal.intend(self.address, call)
+                transaction = await self._compose(call, gas, market, left_s)
+                nonce = int(transaction["nonce"])
+                self._in_flight.add(nonce)
+                try:
+                    raw = self._sign(intent, transaction)
+                    await self._line.broadcast(raw, call.label)
+                except BaseException as error:
+                    self._in_flight.discard(nonce)
+                    if isinstance(error, NonceUsedError):
+                        raise self._give_up(intent, call, nonce) from error
+                    raise
             try:
-                raw = self._sign(intent, transaction)
-                await self._retry(lambda: self._broadcast(raw, call.label))
-            except BaseException as error:
+                return await self._follow(intent, transaction, raw, call, self._fees.patience_s(left_s))
+            finally:
                 self._in_flight.discard(nonce)
-                if isinstance(error, NonceUsedError):
-                    raise self._give_up(intent, call, nonce) from error
-                raise
-        try:
-            return await self._follow(intent, transaction, raw, call, self._fees.patience_s(left_s))
-        finally:
-            self._in_flight.discard(nonce)
 
     def _give_up(self, intent: int, call: Call, nonce: int) -> TransientError:
         self._journal.settle(intent, "abandoned")
@@ -126,30 +112,48 @@ class Sender:
 
     async def simulate(self, call: Call) -> int:
         """The gas the call would be given; RevertError where it would be refused. Sends nothing."""
-        return await self._retry(lambda: self._simulate(call))
+        return await self._line.simulate(call)
 
     async def resume(self) -> int:
         """Bring to an end what an earlier run signed and never saw mined; returns how many were still open.
 
         The same bytes are broadcast again, so nothing is sent twice. What the contract would now refuse is dropped, and
-        what was to come after it, too: without its nonce that would wait for ever. It is decided on anew.
+        what was to come after it, too: without its nonce that would wait for ever. It is decided on anew. Until the end
+        `send` waits, unless time presses: most of what it is given then is what is being resumed.
         """
-        self._journal.drop_unsigned(self.address)
+        self._resumed.clear()
+        try:
+            async with self._signing.turn(-inf):
+                self._journal.drop_unsigned(self.address)
+                left = self._journal.unsettled(self.address)
+                while True:
+                    try:
+                        waiting = await self._send_again()
+                        break
+                    except TransientError as error:
+                        log.warning("not_resumed_yet", reason=str(error))
+                        await asyncio.sleep(self._fees.poll_s)
+            await asyncio.gather(*(self._finish(intent) for intent in waiting))
+        finally:
+            self._resumed.set()
+        return len(left)
+
+    async def _send_again(self) -> list[SignedIntent]:
+        """All that is still open, until one can no longer be sent; the others are settled."""
         left = self._journal.unsettled(self.address)
-        used = await self._retry(self._nonces_used) if left else 0
+        used = await self._line.count("latest") if left else 0
         waiting: list[SignedIntent] = []
         is_gapless = True
         for intent in left:
             label = intent.call.label
-            receipt = await self._retry(partial(self._receipt, intent.transaction_hash, label))
+            receipt = await self._line.receipt(intent.transaction_hash, label)
             if receipt is None and intent.nonce >= used and is_gapless:
                 is_gapless = await self._sent_again(intent)
                 if is_gapless:
                     waiting.append(intent)
                     continue
             self._journal.settle(intent.intent, _outcome(receipt))
-        await asyncio.gather(*(self._finish(intent) for intent in waiting))
-        return len(left)
+        return waiting
 
     async def _fill_gaps(self, nonce: int) -> None:
         """What a reorg took back is sent again, for whatever comes after it waits: the same bytes, or nothing at all.
@@ -158,28 +162,25 @@ class Sender:
         bytes, or a transaction without effect, can take their place. (The count with the pending ones is no help: it
         may come from a pool that has not noticed the reorg.)
         """
-        missing = set(range(await self._nonces_used(), nonce)) - self._in_flight
+        missing = set(range(await self._line.count("latest"), nonce)) - self._in_flight
         for one in sorted(missing):
             raw = self._journal.signed_with(self.address, one) or await self._filler(one)
             with suppress(NonceUsedError, RefusedError):
-                await self._broadcast(raw, f"fill nonce {one}")
+                await self._line.broadcast(raw, f"fill nonce {one}")
 
     async def _filler(self, nonce: int) -> bytes:
         call = Call(self.address, b"", label=f"fill nonce {nonce}")
-        market = await self._market(call.label)
+        market = await self._line.market(call.label)
         transaction = await self._compose(call, _PLAIN_GAS, market, None)
         return bytes(self._account.sign_transaction(transaction | {"nonce": nonce}).raw_transaction)
 
-    async def _nonces_used(self) -> int:
-        async with translated(self._decoder, "count transactions"):
-            return int(await self._web3.eth.get_transaction_count(self._account.address, "latest"))
-
     async def _sent_again(self, intent: SignedIntent) -> bool:
         try:
-            await self._retry(partial(self._simulate, intent.call))
-            await self._retry(partial(self._fill_gaps, intent.nonce))
-            await self._retry(partial(self._broadcast, intent.raw, intent.call.label))
-        except (NonceUsedError, RevertError):
+            await self._line.simulate(intent.call)
+            await self._fill_gaps(intent.nonce)
+            await self._line.broadcast(intent.raw, intent.call.label)
+        except (NonceUsedError, RefusedError, RevertError) as error:
+            log.info("not_resumed", call=intent.call.label, reason=str(error))
             return False
         self._in_flight.add(intent.nonce)
         return True
@@ -191,48 +192,13 @@ class Sender:
             await self._follow(
                 intent.intent, transaction, intent.raw, intent.call, self._fees.replace_after_s
             )
-        except (RevertError, TransientError) as error:
+        except OracleError as error:
             log.info("resumed_in_vain", call=intent.call.label, reason=str(error))
         finally:
             self._in_flight.discard(intent.nonce)
 
-    async def _simulate(self, call: Call) -> int:
-        request = self._request(call)
-        try:
-            async with translated(self._decoder, call.label):
-                estimate = await self._web3.eth.estimate_gas(request)
-        except (RevertError, RefusedError):
-            # only a call is sure to say why: of a refused estimate some RPCs give no reason
-            async with translated(self._decoder, call.label):
-                await self._web3.eth.call(request)
-            raise
-        return estimate + estimate * _GAS_MARGIN_PERCENT // 100
-
-    def _request(self, call: Call) -> TxParams:
-        request: TxParams = {
-            "from": self._account.address,
-            "data": HexBytes(call.data),
-            "value": Wei(call.value_wei),
-        }
-        return {**request, "to": to_checksum_address(call.to)} if call.to else request
-
-    async def _market(self, label: str) -> _Market:
-        now = time.monotonic()
-        if self._seen_market is not None and now < self._seen_market[0] + _MARKET_S:
-            return self._seen_market[1]
-        async with translated(self._decoder, label):
-            head, tip = await asyncio.gather(
-                self._web3.eth.get_block("latest"), self._web3.eth.max_priority_fee
-            )
-            if self._chain_id is None:
-                self._chain_id = await self._web3.eth.chain_id
-        market = _Market(head["baseFeePerGas"], tip, head["gasLimit"], head["timestamp"])
-        self._seen_market = now, market
-        return market
-
-    async def _compose(self, call: Call, gas: int, market: _Market, left_s: float | None) -> dict[str, Any]:
-        async with translated(self._decoder, call.label):
-            nonce = await self._web3.eth.get_transaction_count(self._account.address, "pending")
+    async def _compose(self, call: Call, gas: int, market: Market, left_s: float | None) -> dict[str, Any]:
+        nonce = await self._line.count("pending")
         tip = self._fees.tip_wei(market.tip_wei, left_s)
         fee = min(2 * market.base_fee_wei + tip, self._fees.max_fee_per_gas_wei)
         if fee < market.base_fee_wei:
@@ -241,7 +207,7 @@ class Sender:
             )
         transaction: dict[str, Any] = {
             "type": 2,
-            "chainId": self._chain_id,
+            "chainId": market.chain_id,
             "nonce": max([nonce, *(used + 1 for used in self._in_flight)]),
             "to": call.to,
             "data": HexBytes(call.data),
@@ -261,17 +227,6 @@ class Sender:
         self._journal.sign(intent, int(transaction["nonce"]), bytes(signed.hash), raw)
         return raw
 
-    async def _broadcast(self, raw: bytes, label: str) -> None:
-        try:
-            async with translated(self._decoder, label):
-                await self._web3.eth.send_raw_transaction(HexBytes(raw))
-        except RefusedError as error:
-            text = str(error).lower()
-            if any(hint in text for hint in _NONCE_USED):
-                raise NonceUsedError(str(error)) from error
-            if not any(hint in text for hint in _KNOWN):
-                raise
-
     async def _follow(
         self, intent: int, transaction: dict[str, Any], raw: bytes, call: Call, patience_s: float
     ) -> Receipt:
@@ -282,7 +237,7 @@ class Sender:
                 raw = self._sign(intent, transaction)
                 hashes.append(keccak(raw))
             try:
-                await self._retry(partial(self._broadcast, raw, call.label))
+                await self._line.broadcast(raw, call.label)
             except NonceUsedError as error:
                 receipt = await self._any_receipt(hashes, call.label)
                 if receipt is None:
@@ -290,7 +245,7 @@ class Sender:
                 break
         if not receipt["status"]:
             self._journal.settle(intent, "reverted")
-            raise await self._explain(receipt, call)
+            raise await self._line.explain(receipt, call)
         self._journal.settle(intent, "mined")
         return _receipt_of(receipt)
 
@@ -315,51 +270,24 @@ class Sender:
         deadline = time.monotonic() + patience_s
         look_again = time.monotonic() + _FORGOTTEN_AFTER_S
         while time.monotonic() < deadline:
-            receipt = await self._any_receipt(hashes, label)
-            if receipt is not None:
+            is_used = nonce < await self._line.mined_lately()
+            if is_used and (receipt := await self._any_receipt(hashes, label)) is not None:
                 return receipt
             if time.monotonic() >= look_again:
                 look_again = time.monotonic() + _FORGOTTEN_AFTER_S
-                if not await self._retry(partial(self._is_known, hashes[-1], label)):
+                if not await self._line.is_known(hashes[-1], label):
                     with suppress(NonceUsedError):
-                        await self._retry(partial(self._broadcast, raw, label))
-                await self._retry(partial(self._fill_gaps, nonce))
+                        await self._line.broadcast(raw, label)
+                await self._fill_gaps(nonce)
             await asyncio.sleep(self._fees.poll_s)
         return None
 
-    async def _is_known(self, transaction_hash: bytes, label: str) -> bool:
-        async with translated(self._decoder, label):
-            try:
-                await self._web3.eth.get_transaction(HexBytes(transaction_hash))
-            except TransactionNotFound:
-                return False
-        return True
-
     async def _any_receipt(self, hashes: list[bytes], label: str) -> TxReceipt | None:
         for transaction_hash in reversed(hashes):
-            receipt = await self._retry(partial(self._receipt, transaction_hash, label))
+            receipt = await self._line.receipt(transaction_hash, label)
             if receipt is not None:
                 return receipt
         return None
-
-    async def _receipt(self, transaction_hash: bytes, label: str) -> TxReceipt | None:
-        async with translated(self._decoder, label):
-            try:
-                return await self._web3.eth.get_transaction_receipt(HexBytes(transaction_hash))
-            except TransactionNotFound:
-                return None
-
-    async def _explain(self, receipt: TxReceipt, call: Call) -> Exception:
-        """Why a mined transaction failed: run it again on the state it met."""
-        try:
-            async with translated(self._decoder, call.label):
-                await self._web3.eth.call(self._request(call), receipt["blockNumber"])
-        except Exception as error:
-            return error
-        return self._decoder.decode(b"", call.label, f"mined in block {receipt['blockNumber']} and reverted")
-
-    async def _retry(self, call: Callable[[], Awaitable[T]]) -> T:
-        return await patiently(call, within_s=self._fees.retry_within_s)
 
 
 def _outcome(receipt: TxReceipt | None) -> str:

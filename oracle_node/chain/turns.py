@@ -1,4 +1,4 @@
-"""A lock whose waiters go in the order of their deadlines, not of their arrival."""
+"""A semaphore whose waiters go in the order of their deadlines, not of their arrival."""
 
 import asyncio
 import heapq
@@ -8,16 +8,16 @@ from itertools import count
 
 
 class Turns:
-    """At most one holder at a time; the next is the waiter with the least priority value, then the longest waiting."""
+    """At most so many holders at a time; the next is the waiter with the least priority, then the longest waiting."""
 
-    def __init__(self) -> None:
-        self._is_held = False
+    def __init__(self, places: int = 1) -> None:
+        self._free = places
         self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
         self._arrivals = count()
 
     @asynccontextmanager
     async def turn(self, priority: float) -> AsyncIterator[None]:
-        """Hold the lock for the length of the context."""
+        """Hold a place for the length of the context."""
         await self._acquire(priority)
         try:
             yield
@@ -25,8 +25,8 @@ class Turns:
             self._release()
 
     async def _acquire(self, priority: float) -> None:
-        if not self._is_held:
-            self._is_held = True
+        if self._free:
+            self._free -= 1
             return
         called = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (priority, next(self._arrivals), called))
@@ -44,4 +44,4 @@ class Turns:
             if not called.done():
                 called.set_result(None)
                 return
-        self._is_held = False
+        self._free += 1

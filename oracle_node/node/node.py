@@ -71,7 +71,6 @@ async def run_node(
             return
         store.require_identity(chain_id=str(client.chain_id), oracle=client.oracle, account=account.address)
         sender = client.sender(account, store, _fees(config))
-        resumed = await sender.resume()
         follower = client.follower(
             config.chain.start_block,
             chunk_blocks=config.chain.chunk_blocks,
@@ -87,11 +86,19 @@ async def run_node(
         if config.api is not None:
             api_url = await stack.enter_async_context(serve(config.api, facts, board, pulse, metrics))
         loops = [RoleLoop(role, config.money, effects, board, pulse, metrics, nudge) for role in roles]
-        log.info("node_started", address=me, chain_id=client.chain_id, oracle=client.oracle, resumed=resumed)
+        log.info(
+            "node_started",
+            address=me,
+            chain_id=client.chain_id,
+            oracle=client.oracle,
+            unsettled=len(store.unsettled(me)),
+        )
         if on_ready is not None:
             on_ready(Ready(me, models, api_url, board))
         pulse.beat("follow")
-        services = {"follow": follow(ledger, board, pulse, metrics, nudge, config.chain.poll_s)}
+        # the sender first: until it has gone through what an earlier run has left, nothing new is signed
+        services: dict[str, Coroutine[Any, Any, Any]] = {"resume": sender.resume()}
+        services |= {"follow": follow(ledger, board, pulse, metrics, nudge, config.chain.poll_s)}
         services |= {role.name: loop.run() for role, loop in zip(roles, loops, strict=True)}
         await _run_services(services, stop)
     log.info("node_stopped", address=me)
@@ -139,6 +146,7 @@ def _environment(config: Config) -> str | None:
 
 def _fees(config: Config) -> FeePolicy:
     return FeePolicy(
+        most_in_flight=config.chain.most_in_flight,
         max_fee_per_gas_wei=int(config.chain.max_fee_gwei * 10**9),
         poll_s=min(config.chain.poll_s, 1.0),
         replace_after_s=config.chain.replace_after_s,

@@ -297,6 +297,56 @@ async def test_send__a_reorg_took_back_what_was_mined_before__it_is_sent_again(
     store.close()
 
 
+async def test_send__a_flood__only_so_many_wait_and_what_presses_goes_by(
+    chain: DevChain, decoder: RevertDecoder, echo: str
+) -> None:
+    await _paused(chain)
+    key, fees = chain.accounts[1], FeePolicy(poll_s=0.02, most_in_flight=2)
+    sender = Sender(chain.web3, key, decoder, fees=fees)
+    flood = [asyncio.create_task(sender.send(Call(echo, b"", label=f"work {n}"))) for n in range(5)]
+    await asyncio.sleep(0.5)
+    assert await _raw_pool(chain, key.address) == ["0", "1"]
+    now = int((await chain.web3.eth.get_block("latest"))["timestamp"])
+    pressing = asyncio.create_task(sender.send(Call(echo, b"", label="defence"), now + 30))
+    await asyncio.sleep(0.5)
+    assert await _raw_pool(chain, key.address) == ["0", "1", "2"]
+    async with asyncio.timeout(10):
+        while not all(task.done() for task in [*flood, pressing]):
+            await chain.mine()
+            await asyncio.sleep(0.05)
+    assert len({(await task).transaction_hash for task in [*flood, pressing]}) == 6
+
+
+async def test_send__while_an_earlier_run_is_resumed__waits_unless_time_presses(
+    chain: DevChain, decoder: RevertDecoder, tmp_path: Path, echo: str
+) -> None:
+    """What was signed before may be just what is asked for again."""
+    await _paused(chain)
+    store, key = Store(tmp_path / "node.db"), chain.accounts[1]
+    earlier = asyncio.create_task(
+        Sender(chain.web3, key, decoder, store).send(Call(echo, b"", label="earlier"))
+    )
+    while not store.unsettled(key.address):
+        await asyncio.sleep(0.02)
+    earlier.cancel()
+    await asyncio.gather(earlier, return_exceptions=True)
+    sender = Sender(chain.web3, key, decoder, store, FeePolicy(poll_s=0.02))
+    resuming = asyncio.create_task(sender.resume())
+    await asyncio.sleep(0)
+    now = int((await chain.web3.eth.get_block("latest"))["timestamp"])
+    calm = asyncio.create_task(sender.send(Call(echo, b"", label="calm"), now + 1000))
+    pressing = asyncio.create_task(sender.send(Call(echo, b"", label="pressing"), now + 30))
+    await asyncio.sleep(0.5)
+    assert await _raw_pool(chain, key.address) == ["0", "1"]
+    async with asyncio.timeout(10):
+        while not calm.done():
+            await chain.mine()
+            await asyncio.sleep(0.05)
+    assert await resuming == 1
+    assert (await pressing).block_number < (await calm).block_number
+    store.close()
+
+
 async def test_resume__a_nonce_before_it_is_missing__filled_and_ended(
     chain: DevChain, decoder: RevertDecoder, tmp_path: Path, echo: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -304,7 +354,7 @@ async def test_resume__a_nonce_before_it_is_missing__filled_and_ended(
     sender = Sender(chain.web3, key, decoder, store, FeePolicy(poll_s=0.02))
     sender._in_flight.add(1)
     # signed with nonce 2 and gone before it was sent; nothing was sent with nonce 1
-    monkeypatch.setattr(sender, "_broadcast", _killed)
+    monkeypatch.setattr(sender._line, "broadcast", _killed)
     with pytest.raises(asyncio.CancelledError):
         await sender.send(Call(echo, b"", label="echo"))
     assert [left.nonce for left in store.unsettled(key.address)] == [2]

@@ -25,6 +25,27 @@ async def test_turns__many_waiters__go_by_deadline_then_by_arrival() -> None:
     assert done == [1, 3.0, 3.5, 5, 9]
 
 
+async def test_turns__several_places__never_more_holders() -> None:
+    turns, order = Turns(2), list[int]()
+    ends = [asyncio.Event() for _ in range(4)]
+
+    async def hold(number: int) -> None:
+        async with turns.turn(-number):
+            order.append(number)
+            await ends[number].wait()
+
+    tasks = [asyncio.create_task(hold(number)) for number in range(4)]
+    await asyncio.sleep(0.01)
+    assert order == [0, 1]
+    ends[0].set()
+    await asyncio.sleep(0.01)
+    assert order == [0, 1, 3]
+    for end in ends:
+        end.set()
+    await asyncio.gather(*tasks)
+    assert order == [0, 1, 3, 2]
+
+
 async def test_turns__a_waiter_is_cancelled__the_others_still_go() -> None:
     turns, done, held = Turns(), [], [0]
     async with turns.turn(0):
