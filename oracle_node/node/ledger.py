@@ -102,18 +102,18 @@ class Ledger:
         client = self._client.at(step.head.number)
         await patiently(self._read_listings, within_s=_PATIENCE_S)
         asked = self._store.open_requests(self._listings.keys())
-        reads = [patiently(partial(self._open, client, stored), within_s=_PATIENCE_S) for stored in asked]
-        found = await asyncio.gather(*reads)
-        requests: dict[RequestId, RequestFacts] = {}
-        claims: dict[ClaimId, ClaimFacts] = {}
-        for known in found:
-            request_id = known.request.request_id
-            if _is_over(known.request, known.claims.values()):
-                self._store.close_request(request_id, step.head.number)
-                self._known.pop(request_id, None)
-            else:
-                requests[request_id] = known.request
-                claims |= known.claims
+        unread = [e for e in asked if e.request_id not in self._known]
+        await asyncio.gather(
+            *(patiently(partial(self._open, client, e), within_s=_PATIENCE_S) for e in unread)
+        )
+        found = [self._known[RequestId(e.request_id or b"")] for e in asked]
+        over = {one.request.request_id for one in found if _is_over(one.request, one.claims.values())}
+        self._store.close_requests(over, step.head.number)
+        for request_id in over:
+            del self._known[request_id]
+        still = [one for one in found if one.request.request_id not in over]
+        requests = {one.request.request_id: one.request for one in still}
+        claims = {claim_id: claim for one in still for claim_id, claim in one.claims.items()}
         balance, wallet, gas_price = await patiently(partial(self._money, client), within_s=_PATIENCE_S)
         return Snapshot(step.head, self._me, balance, requests, claims, self._models, wallet, gas_price)
 
@@ -134,18 +134,14 @@ class Ledger:
                 self._foreign.add(listing_id)
             self._unread.discard(listing_id)
 
-    async def _open(self, client: OracleClient, stored: StoredEvent) -> _Open:
-        """What is known of a request, read where an event has changed it."""
-        assert stored.request_id is not None
-        request_id = RequestId(stored.request_id)
-        if request_id not in self._known:
-            event = self._client.events.decode(stored.topics, stored.data)
-            assert isinstance(event, Requested)
-            request, claims = await asyncio.gather(
-                self._request(client, event), self._claims(client, request_id)
-            )
-            self._known[request_id] = _Open(request, claims)
-        return self._known[request_id]
+    async def _open(self, client: OracleClient, stored: StoredEvent) -> None:
+        """Read a request and its claims."""
+        event = self._client.events.decode(stored.topics, stored.data)
+        assert isinstance(event, Requested)
+        request, claims = await asyncio.gather(
+            self._request(client, event), self._claims(client, event.request_id)
+        )
+        self._known[event.request_id] = _Open(request, claims)
 
     async def _request(self, client: OracleClient, event: Requested) -> RequestFacts:
         delivered = self._events("Delivered", request_id=event.request_id)

@@ -159,13 +159,13 @@ class Store:
             list(listings),
         )
 
-    def close_request(self, request_id: bytes, block: int) -> None:
-        """Note that nothing is left to do about a request as of a block; a reorg below that block opens it again."""
+    def close_requests(self, request_ids: Collection[bytes], block: int) -> None:
+        """Note that nothing is left to do about requests as of a block; a reorg below that block opens them again."""
         with self.transaction():
-            self._database.execute("DELETE FROM open_requests WHERE request_id = ?", (request_id,))
-            self._database.execute(
-                "INSERT OR REPLACE INTO closed_requests VALUES (?, ?)", (request_id, block)
-            )
+            for request_id in request_ids:
+                self._database.execute("DELETE FROM open_requests WHERE request_id = ?", (request_id,))
+                closed = (request_id, block)
+                self._database.execute("INSERT OR REPLACE INTO closed_requests VALUES (?, ?)", closed)
 
     # What only this node knows
 

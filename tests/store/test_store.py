@@ -68,7 +68,7 @@ def test_close_request__reorg_below__open_again(tmp_path: Path) -> None:
     store = Store(tmp_path / "node.db")
     store.apply(Step(None, (), (head(1), head(5)), head(5)), [event(1)])
     assert store.open_requests([LISTING]) == [event(1)]
-    store.close_request(REQUEST, 5)
+    store.close_requests([REQUEST], 5)
     assert store.open_requests([LISTING]) == []
     store.apply(Step(4, (), (head(1),), head(5)), [])
     assert store.open_requests([LISTING]) == [event(1)]
