@@ -89,11 +89,19 @@ class Functions:
         """What follows the creation code."""
         return encode(_types(self._constructor["inputs"]), flatten(list(arguments)))
 
+    def answer_bytes(self, name: str) -> int:
+        """How many bytes it returns; none of ours returns arrays."""
+        return sum(_words(output) for output in self._by_name[name]["outputs"]) * 32
+
     def decode(self, name: str, data: bytes) -> tuple[Any, ...]:
         """The returned values; structs as dictionaries by field name."""
         outputs = self._by_name[name]["outputs"]
         values = decode(_types(outputs), data)
         return tuple(_with_names(o, o["type"], value) for o, value in zip(outputs, values, strict=True))
+
+
+def _words(component: Mapping[str, Any]) -> int:
+    return sum(map(_words, component["components"])) if component["type"] == "tuple" else 1
 
 
 def _types(components: Sequence[Any]) -> list[str]:

@@ -6,7 +6,6 @@ from typing import Any, TypeVar
 
 from eth_abi.abi import encode
 from eth_account.signers.local import LocalAccount
-from eth_typing import BlockNumber
 from eth_utils.address import is_address, to_checksum_address
 from eth_utils.crypto import keccak
 from hexbytes import HexBytes
@@ -58,7 +57,7 @@ class OracleClient:
         self.calls = Calls(oracle, self._functions)
         self._lens = Lens(web3, oracle, self.decoder)
         self._times: dict[bytes, int] = {}  # by block hash, so that a reorg cannot make them wrong
-        self._block: int | None = None
+        self._block: BlockIdentifier = "latest"
 
     @classmethod
     async def open(cls, web3: Web3, oracle: str, *, chain_id: int | None = None) -> "OracleClient":
@@ -98,10 +97,13 @@ class OracleClient:
 
     # Reading
 
-    def at(self, block: int) -> "OracleClient":
-        """The same deployment, read as of a block, which the RPC must still have the state of."""
+    def at(self, block_hash: bytes) -> "OracleClient":
+        """The same deployment, read as of a block, which the RPC must still have the state of.
+
+        By its hash, for after a reorg its number would be another block's: reads raise RefusedError then.
+        """
         client = copy(self)
-        client._block = block
+        client._block = HexBytes(block_hash)
         return client
 
     async def head(self) -> Head:
@@ -151,12 +153,12 @@ class OracleClient:
     async def wallet(self, account: str) -> int:
         """What an account holds outside the oracle, in wei."""
         async with translated(self.decoder, "read a balance"):
-            return int(await self.web3.eth.get_balance(to_checksum_address(account), self._tag))
+            return int(await self.web3.eth.get_balance(to_checksum_address(account), self._block))
 
     async def gas_price(self) -> int:
         """The block's base fee per gas, in wei."""
         async with translated(self.decoder, "read a block"):
-            return int((await self.web3.eth.get_block(self._tag))["baseFeePerGas"])
+            return int((await self.web3.eth.get_block(self._block))["baseFeePerGas"])
 
     async def burned(self) -> int:
         """Wei out of circulation."""
@@ -170,13 +172,10 @@ class OracleClient:
 
     async def _read(self, name: str, *arguments: Any) -> tuple[Any, ...]:
         data = self._functions.encode(name, arguments)
-        answer = await self._lens.read(data, f"read {name}", self._tag)
+        most_bytes = self._functions.answer_bytes(name)
+        answer = await self._lens.read(data, most_bytes, f"read {name}", self._block)
         with sensible(f"read {name}"):
             return self._functions.decode(name, answer)
-
-    @property
-    def _tag(self) -> BlockIdentifier:
-        return "latest" if self._block is None else BlockNumber(self._block)
 
     # Ids
 

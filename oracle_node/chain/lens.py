@@ -14,8 +14,10 @@ from oracle_node.chain.rpc import Web3, translated
 from oracle_node.chain.types import Address
 from oracle_node.contracts import load_artifact
 
-_MOST_TOGETHER = 40
-"""Whose answers fit into the 24,576 bytes that code may have: a view of ours takes at most 500."""
+_MOST_BYTES = 24_576 - 128
+"""Of answers together: what code may have, less the array's own words."""
+_FRAME_BYTES = 160
+"""Around each answer: two places, a flag, a length, padding."""
 _AT_ONCE = 4
 """Calls on their way to the RPC."""
 
@@ -23,6 +25,7 @@ _AT_ONCE = 4
 @dataclass(frozen=True)
 class _Read:
     data: bytes
+    most_bytes: int
     action: str
     answer: "asyncio.Future[bytes]"
 
@@ -41,10 +44,13 @@ class Lens:
         self._room = asyncio.Semaphore(_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def read(self, data: bytes, action: str, block: BlockIdentifier) -> bytes:
-        """What the contract returns to this calldata at a block; RevertError or TransientError, naming the action."""
+    async def read(self, data: bytes, most_bytes: int, action: str, block: BlockIdentifier) -> bytes:
+        """What the contract returns to this calldata at a block: so many bytes, or fewer.
+
+        RevertError or TransientError, naming the action.
+        """
         loop = asyncio.get_running_loop()
-        read = _Read(data, action, loop.create_future())
+        read = _Read(data, most_bytes, action, loop.create_future())
         asked = self._asked.setdefault(block, [])
         asked.append(read)
         if len(asked) == 1:
@@ -52,9 +58,8 @@ class Lens:
         return await read.answer
 
     def _send(self, block: BlockIdentifier) -> None:
-        asked = self._asked.pop(block)
-        for start in range(0, len(asked), _MOST_TOGETHER):
-            task = asyncio.create_task(self._answer(asked[start : start + _MOST_TOGETHER], block))
+        for reads in _fitting(self._asked.pop(block)):
+            task = asyncio.create_task(self._answer(reads, block))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -88,3 +93,17 @@ class Lens:
                 data if success else self._decoder.decode(data, read.action)
                 for read, (success, data) in zip(reads, answers, strict=True)
             ]
+
+
+def _fitting(asked: list[_Read]) -> list[list[_Read]]:
+    """In groups whose answers fit into one."""
+    groups: list[list[_Read]] = []
+    room = 0
+    for read in asked:
+        size = read.most_bytes + _FRAME_BYTES
+        if size > room:
+            groups.append([])
+            room = _MOST_BYTES
+        groups[-1].append(read)
+        room -= size
+    return groups

@@ -26,6 +26,7 @@ GAS_LIMIT = 60_000_000
 _GENESIS_BASE_FEE_WEI = 10**9
 _EMPTY = b"\x00" * 32
 _CREATE = b""
+_HASH_DIGITS = 66
 
 
 class RpcError(Exception):
@@ -78,6 +79,9 @@ class PyEvmChain:
     def _number(self, tag: Json = "latest") -> int:
         if tag in ("latest", "pending", "safe", "finalized", None):
             return len(self._blocks) - 1
+        if len(tag) == _HASH_DIGITS:
+            found = (n for n, block in enumerate(self._blocks) if hex_bytes(block.header.hash) == tag.lower())
+            return next(found, len(self._blocks))
         return 0 if tag == "earliest" else int(tag, 16)
 
     def _block(self, tag: Json) -> Block | None:
@@ -98,10 +102,7 @@ class PyEvmChain:
         return None if block is None else block_json(block)
 
     def _get_block_by_hash(self, block_hash: str, full: bool = False) -> Json:
-        wanted = bytes(HexBytes(block_hash))
-        return next(
-            (block_json(block) for block in reversed(self._blocks) if block.header.hash == wanted), None
-        )
+        return self._get_block(block_hash, full)
 
     def _get_receipt(self, transaction_hash: str) -> Json:
         number = self._found.get(bytes(HexBytes(transaction_hash)))

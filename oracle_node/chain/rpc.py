@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from tenacity import (
     AsyncRetrying,
     RetryCallState,
-    retry_if_exception_type,
+    retry_if_exception,
     stop_after_delay,
     wait_exponential_jitter,
 )
@@ -182,10 +182,15 @@ def _reason(error: Web3RPCError) -> str:
     return str(error)
 
 
-async def patiently(call: Callable[[], Awaitable[T]], *, within_s: float) -> T:
-    """The call's result, tried again with growing pauses while it fails for now; the last failure after `within_s`."""
+async def patiently(
+    call: Callable[[], Awaitable[T]], *, within_s: float, unless: tuple[type[TransientError], ...] = ()
+) -> T:
+    """The call's result, tried again with growing pauses while it fails for now; the last failure after `within_s`.
+
+    Failures of the kinds `unless` are raised at once.
+    """
     async for attempt in AsyncRetrying(
-        retry=retry_if_exception_type(TransientError),
+        retry=retry_if_exception(lambda e: isinstance(e, TransientError) and not isinstance(e, unless)),
         wait=_pause_s,
         stop=stop_after_delay(within_s),
         reraise=True,

@@ -5,9 +5,10 @@ challenges emits an event that names one of them, so what was read stays valid u
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, TypeVar
 
 from oracle_node.chain.client import OracleClient
 from oracle_node.chain.events import (
@@ -22,7 +23,7 @@ from oracle_node.chain.events import (
 from oracle_node.chain.follow import LogFollower, Step
 from oracle_node.chain.observe import challenge_state, claim_state
 from oracle_node.chain.revert import RevertError
-from oracle_node.chain.rpc import patiently
+from oracle_node.chain.rpc import RefusedError, patiently
 from oracle_node.chain.types import (
     ZERO_ADDRESS,
     Address,
@@ -42,11 +43,17 @@ from oracle_node.node.snapshot import ClaimFacts, RequestFacts, Snapshot, Standi
 from oracle_node.store.store import Store, StoredEvent
 from oracle_node.tape.instruction import NO_INDEX
 
+T = TypeVar("T")
 _OPENED = ("ClaimCommitted", "ClaimProposed")
 
 
 _PATIENCE_S = 10.0
 """How long one read is tried again: a snapshot takes many, and one that fails must not undo the others."""
+
+
+async def _read(call: Callable[[], Awaitable[T]]) -> T:
+    """What the RPC refuses is not asked again: the block is most likely gone, and the next step finds the reorg."""
+    return await patiently(call, within_s=_PATIENCE_S, unless=(RefusedError,))
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,7 @@ class Ledger:
     async def advance(self) -> Step:
         """Read one chunk of logs into the store."""
         step = await self._follower.step(self._store.checkpoints())
-        logged = await patiently(partial(self._client.logged, step.logs), within_s=_PATIENCE_S)
+        logged = await _read(partial(self._client.logged, step.logs))
         raw = {(int(log["blockNumber"]), log["logIndex"]): log for log in step.logs}
         events = []
         for entry in logged:
@@ -99,13 +106,11 @@ class Ledger:
 
     async def snapshot(self, step: Step) -> Snapshot:
         """The state, at the step's head, of every request to our models that is not over, and of its claims."""
-        client = self._client.at(step.head.number)
-        await patiently(self._read_listings, within_s=_PATIENCE_S)
+        client = self._client.at(step.head.hash)
+        await _read(self._read_listings)
         asked = self._store.open_requests(self._listings.keys())
         unread = [e for e in asked if e.request_id not in self._known]
-        await asyncio.gather(
-            *(patiently(partial(self._open, client, e), within_s=_PATIENCE_S) for e in unread)
-        )
+        await _all(_read(partial(self._open, client, stored)) for stored in unread)
         found = [self._known[RequestId(e.request_id or b"")] for e in asked]
         over = {one.request.request_id for one in found if _is_over(one.request, one.claims.values())}
         self._store.close_requests(over, step.head.number)
@@ -114,7 +119,7 @@ class Ledger:
         still = [one for one in found if one.request.request_id not in over]
         requests = {one.request.request_id: one.request for one in still}
         claims = {claim_id: claim for one in still for claim_id, claim in one.claims.items()}
-        balance, wallet, gas_price = await patiently(partial(self._money, client), within_s=_PATIENCE_S)
+        balance, wallet, gas_price = await _read(partial(self._money, client))
         return Snapshot(step.head, self._me, balance, requests, claims, self._models, wallet, gas_price)
 
     async def _money(self, client: OracleClient) -> tuple[int, int, int]:
@@ -220,6 +225,13 @@ class Ledger:
         stored = self._store.events(*names, **ids)
         decoded = [(entry, self._client.events.decode(entry.topics, entry.data)) for entry in stored]
         return [Logged(event, e.block, e.log_index, e.time) for e, event in decoded if event is not None]
+
+
+async def _all(reads: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Each to its end, then the first failure: none may still run, and write, when a reorg clears what is known."""
+    for result in await asyncio.gather(*reads, return_exceptions=True):
+        if result is not None:
+            raise result
 
 
 def _is_over(request: RequestFacts, claims: Iterable[ClaimFacts]) -> bool:

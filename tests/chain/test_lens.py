@@ -48,7 +48,7 @@ async def _refusal(lens: Lens, number: int, block: BlockIdentifier = "latest") -
     """The echo contract refuses what it is given with just that."""
     data = TOO_LOW + encode(["uint256", "uint256"], [number, number + 1])
     with pytest.raises(RevertError, match=f"^read {number}: refused by the contract: TooLow") as caught:
-        await lens.read(data, f"read {number}", block)
+        await lens.read(data, 400, f"read {number}", block)
     return int(caught.value.arguments["given"])
 
 
@@ -60,7 +60,7 @@ async def test_read__a_hundred_at_once__three_calls_and_each_its_own_answer(lens
 
 
 async def test_read__before_and_after_a_block__not_mixed(lens: Lens, line: Line) -> None:
-    before = [lens.read(TOO_LOW, "before its deployment", 0) for _ in range(2)]
+    before = [lens.read(TOO_LOW, 400, "before its deployment", 0) for _ in range(2)]
     assert await asyncio.gather(*before, _refusal(lens, 1), _refusal(lens, 2)) == [b"", b"", 1, 2]
     assert line.calls == 2
 
@@ -77,6 +77,6 @@ async def test_read__one_reader_cancelled__the_others_are_answered(lens: Lens) -
 async def test_read__no_answer__every_reader_learns_of_it(lens: Lens, line: Line) -> None:
     line.is_cut = True
     found = await asyncio.gather(
-        *(lens.read(b"", "read", "latest") for _ in range(3)), return_exceptions=True
+        *(lens.read(b"", 400, "read", "latest") for _ in range(3)), return_exceptions=True
     )
     assert [type(error) for error in found] == [TransientError] * 3

@@ -1,14 +1,17 @@
 """Snapshots: all of one block, read again only where an event or a reorg has changed something."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hexbytes import HexBytes
 
 from oracle_node.chain.actions import commitment_of
 from oracle_node.chain.types import ChallengeKey, ClaimId, ClaimStatus, RequestId, RequestStatus
+from oracle_node.errors import TransientError
 from oracle_node.node.ledger import Ledger
 from oracle_node.node.snapshot import Snapshot
 from oracle_node.store.store import Store
@@ -116,3 +119,21 @@ async def test_snapshot__a_reorg__is_read_anew(arena: Arena, tmp_path: Path) -> 
         after = await watch.snapshot()
         assert after.requests[request_id].view.claims == 0 and not after.claims
         assert after.requests[request_id].view.status is RequestStatus.OPEN
+
+
+async def test_snapshot__its_block_is_gone__fails_for_now_and_keeps_nothing(
+    arena: Arena, tmp_path: Path
+) -> None:
+    """By its number the state would be another block's: a claim of no request once ended the node."""
+    request_id = await arena.ask()
+    fork = await arena.chain.snapshot()
+    await arena.claim(request_id, toy_answer())
+    async with watching(arena, tmp_path) as watch:
+        step = await watch.ledger.advance()
+        await arena.chain.revert(fork)
+        await arena.chain.mine(5)
+        async with asyncio.timeout(5):
+            with pytest.raises(TransientError):
+                await watch.ledger.snapshot(step)
+        after = await watch.snapshot()
+        assert after.requests[request_id].view.claims == 0 and not after.claims
