@@ -50,7 +50,7 @@ from oracle_node.chain.types import (  # noqa: E402
     RequestStatus,
 )
 from oracle_node.cli.sources import import_digits  # noqa: E402
-from oracle_node.errors import OracleError  # noqa: E402
+from oracle_node.errors import OracleError, TransientError  # noqa: E402
 from oracle_node.executors.choice import make_executor  # noqa: E402
 from oracle_node.game.strategy import Player  # noqa: E402
 from oracle_node.model.directory import save_model  # noqa: E402
@@ -206,8 +206,12 @@ class Soak:
         open_ones = set(self.asked)
         while open_ones and time.monotonic() < deadline:
             await asyncio.sleep(2 * BLOCK_S)
-            for request_id in list(open_ones):
-                view = await self.client.request(request_id)
+            ids = list(open_ones)
+            try:
+                views = await asyncio.gather(*map(self.client.request, ids))
+            except TransientError:  # a block went away in a reorg
+                continue
+            for request_id, view in zip(ids, views, strict=True):
                 if view.status is RequestStatus.NONE:
                     await self._asked(*self.asked[request_id])
                 elif view.fee_paid or view.status is RequestStatus.EXPIRED:
@@ -267,8 +271,8 @@ async def books(soak: Soak, wallet_wei: int) -> dict[str, Any]:
     for entry in await client.past_events(names):
         events[type(entry.event).__name__].append(entry)
     paid = Counter(e.event.request_id for e in events["FeePaid"])
-    views = {request_id: await client.request(request_id) for request_id in soak.asked}
-    lies = [await client.claim(claim_id) for claim_id in soak.lies]
+    views = dict(zip(soak.asked, await asyncio.gather(*map(client.request, soak.asked)), strict=True))
+    lies = await asyncio.gather(*map(client.claim, soak.lies))
     refuted = {e.event.claim_id for e in events["ClaimRefuted"]}
     own = {e.event.claim_id for e in events["ClaimProposed"] if e.event.claimant == node}
     fees = sum(e.event.amount for e in events["FeePaid"] if e.event.claimant == node)

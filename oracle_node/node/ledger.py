@@ -1,7 +1,8 @@
 """From logs to snapshots: applies what the follower reads to the store, and reads the state of what is open.
 
 All of a snapshot is of one block, the last whose logs are stored. Whatever changes a request, its claims or their
-challenges emits an event that names one of them, so what was read stays valid until such an event, or a reorg.
+challenges emits an event that names one of them, so what was read stays valid until such an event comes, or a reorg
+takes one back.
 """
 
 import asyncio
@@ -86,9 +87,10 @@ class Ledger:
         for entry in logged:
             log = raw[entry.block, entry.log_index]
             events.append(_stored(entry, tuple(bytes(t) for t in log["topics"]), bytes(log["data"])))
-        self._store.apply(step, events)
         if step.rolled_back_to is not None:
-            self._known.clear()
+            for undone in self._store.events_after(step.rolled_back_to):
+                self._forget(undone)
+        self._store.apply(step, events)
         for event in events:
             self._forget(event)
         return step

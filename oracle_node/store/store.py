@@ -139,6 +139,10 @@ class Store:
             values += names
         return self._events(" AND ".join(clauses) or "1", values)
 
+    def events_after(self, block: int) -> list[StoredEvent]:
+        """Events of later blocks, in chain order."""
+        return self._events("block > ?", [block])
+
     def _events(self, where: str, values: Sequence[Any]) -> list[StoredEvent]:
         rows = self._database.execute(
             "SELECT block, log_index, time, name, topics, data, listing_id, request_id, claim_id, challenge_id"

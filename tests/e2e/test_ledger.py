@@ -121,6 +121,20 @@ async def test_snapshot__a_reorg__is_read_anew(arena: Arena, tmp_path: Path) -> 
         assert after.requests[request_id].view.status is RequestStatus.OPEN
 
 
+async def test_snapshot__a_reorg_of_other_requests_blocks__is_not_read_again(
+    arena: Arena, tmp_path: Path
+) -> None:
+    quiet = await arena.ask()
+    fork = await arena.chain.snapshot()
+    busy = await arena.ask(toy_input(2))
+    async with watching(arena, tmp_path) as watch:
+        assert set((await watch.snapshot()).requests) == {quiet, busy}
+        await arena.chain.revert(fork)
+        await arena.chain.mine(5)
+        assert set((await watch.snapshot()).requests) == {quiet}
+        assert not [data for data in watch.reads if quiet in data]
+
+
 async def test_snapshot__its_block_is_gone__fails_for_now_and_keeps_nothing(
     arena: Arena, tmp_path: Path
 ) -> None:
