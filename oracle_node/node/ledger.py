@@ -110,10 +110,10 @@ class Ledger:
         """The state, at the step's head, of every request to our models that is not over, and of its claims."""
         client = self._client.at(step.head.hash)
         await _read(self._read_listings)
-        asked = self._store.open_requests(self._listings.keys())
-        unread = [e for e in asked if e.request_id not in self._known]
-        await _all(_read(partial(self._open, client, stored)) for stored in unread)
-        found = [self._known[RequestId(e.request_id or b"")] for e in asked]
+        asked = [RequestId(r) for r in self._store.open_requests(self._listings.keys())]
+        unread = [request_id for request_id in asked if request_id not in self._known]
+        await _all(_read(partial(self._open, client, request_id)) for request_id in unread)
+        found = [self._known[request_id] for request_id in asked]
         over = {one.request.request_id for one in found if _is_over(one.request, one.claims.values())}
         self._store.close_requests(over, step.head.number)
         for request_id in over:
@@ -141,14 +141,12 @@ class Ledger:
                 self._foreign.add(listing_id)
             self._unread.discard(listing_id)
 
-    async def _open(self, client: OracleClient, stored: StoredEvent) -> None:
+    async def _open(self, client: OracleClient, request_id: RequestId) -> None:
         """Read a request and its claims."""
-        event = self._client.events.decode(stored.topics, stored.data)
+        (event,) = self._events("Requested", request_id=request_id)
         assert isinstance(event, Requested)
-        request, claims = await asyncio.gather(
-            self._request(client, event), self._claims(client, event.request_id)
-        )
-        self._known[event.request_id] = _Open(request, claims)
+        request, claims = await asyncio.gather(self._request(client, event), self._claims(client, request_id))
+        self._known[request_id] = _Open(request, claims)
 
     async def _request(self, client: OracleClient, event: Requested) -> RequestFacts:
         delivered = self._events("Delivered", request_id=event.request_id)

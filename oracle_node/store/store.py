@@ -155,13 +155,15 @@ class Store:
         """The listings that have requests which were not closed, of whatever model."""
         return {row[0] for row in self._database.execute("SELECT DISTINCT listing_id FROM open_requests")}
 
-    def open_requests(self, listings: Collection[bytes]) -> list[StoredEvent]:
-        """The `Requested` events of requests to these listings that were not closed, in chain order."""
-        return self._events(
-            "name = 'Requested' AND request_id IN (SELECT request_id FROM open_requests"
-            f" WHERE listing_id IN ({', '.join('?' * len(listings))}))",
+    def open_requests(self, listings: Collection[bytes]) -> list[bytes]:
+        """Ids of the requests to these listings that were not closed, in chain order."""
+        rows = self._database.execute(
+            "SELECT request_id FROM events WHERE name = 'Requested' AND request_id IN"
+            f" (SELECT request_id FROM open_requests WHERE listing_id IN ({', '.join('?' * len(listings))}))"
+            " ORDER BY block, log_index",
             list(listings),
         )
+        return [row[0] for row in rows]
 
     def close_requests(self, request_ids: Collection[bytes], block: int) -> None:
         """Note that nothing is left to do about requests as of a block; a reorg below that block opens them again."""

@@ -126,8 +126,9 @@ async def test_snapshot__a_reorg_of_other_requests_blocks__is_not_read_again(
 ) -> None:
     quiet = await arena.ask()
     fork = await arena.chain.snapshot()
-    busy = await arena.ask(toy_input(2))
     async with watching(arena, tmp_path) as watch:
+        assert set((await watch.snapshot()).requests) == {quiet}
+        busy = await arena.ask(toy_input(2))
         assert set((await watch.snapshot()).requests) == {quiet, busy}
         await arena.chain.revert(fork)
         await arena.chain.mine(5)
