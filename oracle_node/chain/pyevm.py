@@ -113,7 +113,10 @@ class PyEvmChain:
         return None if number is None else transaction_json(self._blocks[number])
 
     def _get_logs(self, query: dict[str, Json]) -> Json:
-        first, last = self._number(query.get("fromBlock")), self._number(query.get("toBlock"))
+        if "blockHash" in query:
+            first = last = self._header(query["blockHash"]).block_number
+        else:
+            first, last = self._number(query.get("fromBlock")), self._number(query.get("toBlock"))
         receipts = (block.receipt for block in self._blocks[first : last + 1] if block.receipt)
         return [log for receipt in receipts for log in receipt["logs"] if _matches(log, query)]
 

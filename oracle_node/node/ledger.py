@@ -143,7 +143,7 @@ class Ledger:
 
     async def _open(self, client: OracleClient, request_id: RequestId) -> None:
         """Read a request and its claims."""
-        (event,) = self._events("Requested", request_id=request_id)
+        event = self._events("Requested", request_id=request_id)[-1]
         assert isinstance(event, Requested)
         request, claims = await asyncio.gather(self._request(client, event), self._claims(client, request_id))
         self._known[request_id] = _Open(request, claims)

@@ -95,3 +95,43 @@ async def test_step__head_falls_back_on_the_same_chain__waited_for_and_nothing_f
     assert reader.blocks == blocks
     await chain.mine(4)
     assert (await reader.step()).rolled_back_to == blocks[0]
+
+
+async def test_step__logs_of_another_fork_in_a_range__are_not_taken(
+    chain: DevChain, sender: Sender, decoder: RevertDecoder, echo: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of several servers behind an RPC may not have noticed a reorg; nor does anvil at once."""
+    fork = await chain.snapshot()
+    await echoes(sender, echo, 5)
+    stale = await chain.web3.eth.get_logs({"fromBlock": 0, "address": echo})  # type: ignore[typeddict-item]
+    await chain.revert(fork)
+    await chain.advance(50)
+    await chain.mine(8)
+    follower = LogFollower(chain.web3, [echo], 0, decoder)
+    assert (await follower.step(())).logs == ()
+
+    async def stale_logs(query: object) -> object:
+        return stale
+
+    monkeypatch.setattr(chain.web3.eth, "get_logs", stale_logs)
+    with pytest.raises(TransientError, match="was replaced"):
+        await follower.step(())
+
+
+async def test_step__blocks_that_do_not_follow_the_checkpoint__are_not_taken(
+    chain: DevChain, sender: Sender, decoder: RevertDecoder, echo: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fork = await chain.snapshot()
+    await echoes(sender, echo, 1)
+    follower = LogFollower(chain.web3, [echo], 0, decoder)
+    before = await follower.step(())
+    await chain.revert(fork)
+    await chain.advance(50)
+    await chain.mine(2)
+
+    async def is_canonical(checkpoint: Head) -> bool:
+        return True  # said by a server that has not noticed the reorg
+
+    monkeypatch.setattr(follower, "_is_canonical", is_canonical)
+    with pytest.raises(TransientError, match="was replaced"):
+        await follower.step(before.checkpoints)
