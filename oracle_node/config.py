@@ -72,12 +72,22 @@ class ChainConfig(_Section):
         return tuple(url.get_secret_value() for url in self.rpc)
 
 
-class KeyConfig(_Section):
-    """The key that signs: an encrypted file, and where its password comes from."""
+class KeyFileConfig(_Section):
+    """An encrypted key, and where its password comes from."""
 
     keystore: Path = Field(description="Web3 key file (version 3)")
     password_file: Path | None = Field(
         default=None, description="first line is the password; else it is asked for"
+    )
+
+
+class KeyConfig(KeyFileConfig):
+    """The key that claims, defends and challenges, and others that only pay gas."""
+
+    helpers: tuple[KeyFileConfig, ...] = Field(
+        default=(),
+        description="keys with a little ether for what anyone may send (finalize, forfeit, close, retract, early "
+        "delivery): more transactions at once, and none in the way of a defence",
     )
 
 
@@ -237,8 +247,7 @@ def parse_config(values: dict[str, Any], where: str = "configuration") -> Config
 
 
 def _resolved(config: Config, folder: Path) -> Config:
-    key = config.key
-    password_file = None if key.password_file is None else folder / key.password_file
+    helpers = tuple(one.model_copy(update=_key_files(folder, one)) for one in config.key.helpers)
     drafts = {_within(folder, model): folder / gguf for model, gguf in config.llama.models.items()}
     held = tuple(_within(folder, model) for model in config.models)
     for model in drafts.keys() - set(held):
@@ -249,9 +258,14 @@ def _resolved(config: Config, folder: Path) -> Config:
             "models": held,
             "fetch": config.fetch.model_copy(update={"cache": folder / config.fetch.cache}),
             "llama": config.llama.model_copy(update={"models": drafts}),
-            "key": key.model_copy(update={"keystore": folder / key.keystore, "password_file": password_file}),
+            "key": config.key.model_copy(update=_key_files(folder, config.key) | {"helpers": helpers}),
         }
     )
+
+
+def _key_files(folder: Path, key: KeyFileConfig) -> dict[str, Path | None]:
+    password_file = None if key.password_file is None else folder / key.password_file
+    return {"keystore": folder / key.keystore, "password_file": password_file}
 
 
 def _within(folder: Path, model: Location) -> Location:

@@ -56,6 +56,12 @@ def test_load_config__relative_paths__start_at_the_file(tmp_path: Path) -> None:
     assert config.roles.answer
 
 
+def test_load_config__helpers__their_files_start_at_the_file_too(tmp_path: Path) -> None:
+    helper = '\n[[key.helpers]]\nkeystore = "helper.json"\npassword_file = "helper.txt"\n'
+    (found,) = load_config(write(tmp_path, GOOD + helper)).key.helpers
+    assert (found.keystore, found.password_file) == (tmp_path / "helper.json", tmp_path / "helper.txt")
+
+
 def test_load_config__repr__hides_the_rpc(tmp_path: Path) -> None:
     config = load_config(write(tmp_path, GOOD))
     assert "secret" not in repr(config) + str(config)

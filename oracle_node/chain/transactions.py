@@ -71,6 +71,11 @@ class Sender:
         """The checksummed address that signs."""
         return str(self._account.address)
 
+    @property
+    def in_flight(self) -> int:
+        """Transactions that were sent and are not known to be mined."""
+        return len(self._in_flight)
+
     async def send(self, call: Call, deadline: int | None = None) -> Receipt:
         """Simulate, estimate, sign, send and wait until mined.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from eth_account.signers.local import LocalAccount
 
 from oracle_node.chain.client import OracleClient
 from oracle_node.chain.keystore import load_key, read_password
@@ -14,7 +15,7 @@ from oracle_node.cli.logs import LEVELS, configure_logs
 from oracle_node.cli.options import ask_password, existing_file
 from oracle_node.cli.output import Output, json_option
 from oracle_node.cli.session import dry_run_option
-from oracle_node.config import Config, load_config
+from oracle_node.config import Config, KeyFileConfig, load_config
 from oracle_node.node.fetching import with_models_here
 from oracle_node.node.node import Ready, run_node, stop_on_signals
 from oracle_node.node.services import roles_of
@@ -44,25 +45,27 @@ def run(config_file: Path, log_level: str, dry_run: bool, out: Output) -> None:
     asyncio.run(_check(config, out) if dry_run else _run(config, set_up_worker, out))
 
 
-def _password(config: Config) -> str:
-    if config.key.password_file is not None:
-        return read_password(config.key.password_file)
-    return ask_password(str(config.key.keystore), "set password_file under [key] in the configuration")
+def _unlocked(key: KeyFileConfig) -> LocalAccount:
+    if key.password_file is not None:
+        password = read_password(key.password_file)
+    else:
+        password = ask_password(str(key.keystore), "set password_file under [key] in the configuration")
+    return load_key(key.keystore, password)
 
 
 async def _run(config: Config, set_up_worker: Setup, out: Output) -> None:
-    account = load_key(config.key.keystore, _password(config))
+    account, helpers = _unlocked(config.key), [_unlocked(key) for key in config.key.helpers]
     stop = asyncio.Event()
     stop_on_signals(stop)
 
     def ready(node: Ready) -> None:
         out.result({"address": node.address, "models": list(node.models), "api": node.api_url})
 
-    await run_node(config, account, stop, worker_setup=set_up_worker, on_ready=ready)
+    await run_node(config, account, stop, helpers=helpers, worker_setup=set_up_worker, on_ready=ready)
 
 
 async def _check(config: Config, out: Output) -> None:
-    account = load_key(config.key.keystore, _password(config))
+    account, helpers = _unlocked(config.key), [_unlocked(key) for key in config.key.helpers]
     config = await with_models_here(config)
     with out.progress("proving the models", len(config.models)) as advance:
         shelf = Shelf.load(_counted(config.directories, advance), config.inference.threads, config.llama)
@@ -73,6 +76,7 @@ async def _check(config: Config, out: Output) -> None:
         {
             "dry_run": True,
             "address": account.address,
+            "helpers": [helper.address for helper in helpers],
             "chain_id": client.chain_id,
             "oracle": client.oracle,
             "head": head.number,

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 
 import structlog
 
@@ -10,6 +11,7 @@ from oracle_node.chain.client import OracleClient
 from oracle_node.chain.journal import Call
 from oracle_node.chain.transactions import Receipt, Sender
 from oracle_node.chain.types import ClaimId, RequestId
+from oracle_node.errors import ConfigError
 from oracle_node.game.moves import Due
 from oracle_node.game.strategy import Player
 from oracle_node.model.model import RequestRefusedError
@@ -40,6 +42,8 @@ from oracle_node.workers import tasks
 from oracle_node.workers.bench import Content
 
 _CLAIM_NONCE = 0
+_ANYONES = (Finalize, Forfeit, DeliverEarly, Retract, Close)
+"""What anyone may send, and nobody is paid for."""
 log = structlog.get_logger()
 
 
@@ -54,11 +58,12 @@ class Effects:
         inference: Inference,
         metrics: Metrics,
         environment: str | None = None,
+        helpers: Sequence[Sender] = (),
     ) -> None:
-        """`environment` (JSON) is stored with every answer, for the record."""
+        """`environment` (JSON) is stored with every answer, for the record; `helpers` send what anyone may."""
         self._client, self._sender, self._store = client, sender, store
         self._inference, self._metrics, self._environment = inference, metrics, environment
-        self._player = Player(sender.address)
+        self._helpers, self._player = helpers, Player(sender.address)
         self._answers: dict[RequestId, StoredAnswer | None] = {}
         """Of the open requests, as the store has them."""
         self._refused: set[RequestId] = set()
@@ -94,8 +99,8 @@ class Effects:
                 return await self._play(duty, snapshot.claims[claim_id], snapshot)
             case transaction:
                 call = self._call(transaction, snapshot)
-                receipt = await self._send(call, _deadline(transaction, snapshot))
-                return receipt.block_number
+                send = self._send_as_anyone if isinstance(transaction, _ANYONES) else self._send
+                return (await send(call, _deadline(transaction, snapshot))).block_number
 
     def _leave(self, subject: RequestId | ClaimId, reason: Decline, snapshot: Snapshot) -> None:
         self._declined[subject] = reason
@@ -107,8 +112,17 @@ class Effects:
             gas_price_wei=snapshot.gas_price_wei,
         )
 
-    async def _send(self, call: Call, deadline: int | None) -> Receipt:
-        receipt = await self._sender.send(call, deadline)
+    async def _send_as_anyone(self, call: Call, deadline: int | None) -> Receipt:
+        """By the helper with the least to do; by the node's own key where none can pay."""
+        for helper in sorted(self._helpers, key=lambda sender: sender.in_flight):
+            try:
+                return await self._send(call, deadline, helper)
+            except ConfigError as error:
+                log.warning("helper_cannot_pay", helper=helper.address, reason=str(error))
+        return await self._send(call, deadline)
+
+    async def _send(self, call: Call, deadline: int | None, sender: Sender | None = None) -> Receipt:
+        receipt = await (sender or self._sender).send(call, deadline)
         self._metrics.paid(receipt.gas_used, receipt.fee_wei)
         log.info(
             "transaction_mined",

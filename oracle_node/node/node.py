@@ -3,7 +3,7 @@
 import asyncio
 import json
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +15,10 @@ from oracle_node.api.server import Facts, serve
 from oracle_node.chain.client import OracleClient
 from oracle_node.chain.fees import FeePolicy
 from oracle_node.chain.rpc import Web3, connect
+from oracle_node.chain.transactions import Sender
 from oracle_node.chain.types import Address
 from oracle_node.config import Config
-from oracle_node.errors import OracleError, TransientError
+from oracle_node.errors import ConfigError, OracleError, TransientError
 from oracle_node.executors.onnx.environment import environment
 from oracle_node.node.board import Board
 from oracle_node.node.effects import Effects
@@ -49,14 +50,15 @@ async def run_node(
     account: LocalAccount,
     stop: asyncio.Event,
     *,
+    helpers: Sequence[LocalAccount] = (),
     shelf: Shelf | None = None,
     worker_setup: Setup | None = None,
     on_ready: Callable[[Ready], None] | None = None,
 ) -> None:
     """Run until `stop` is set. ConfigError and ModelError before it starts; DeterminismError ends it.
 
-    `shelf` gives models that are verified already, instead of those of `config.models`; `worker_setup` prepares the
-    processes that models run in.
+    `helpers` send what anyone may. `shelf` gives models that are verified already, instead of those of `config.models`;
+    `worker_setup` prepares the processes that models run in.
     """
     roles = roles_of(config.roles)
     async with AsyncExitStack() as stack:
@@ -70,7 +72,7 @@ async def run_node(
         if client is None:
             return
         store.require_identity(chain_id=str(client.chain_id), oracle=client.oracle, account=account.address)
-        sender = client.sender(account, store, _fees(config))
+        sender, *helping = _senders(client, [account, *helpers], store, _fees(config))
         follower = client.follower(
             config.chain.start_block,
             chunk_blocks=config.chain.chunk_blocks,
@@ -80,28 +82,33 @@ async def run_node(
         ledger = Ledger(client, store, follower, me, frozenset(models))
         board, pulse, metrics, nudge = Board(), Pulse(), Metrics(), asyncio.Event()
         metrics.watch_queue(lambda: inference.waiting, lambda: inference.lost)
-        effects = Effects(client, sender, store, inference, metrics, _environment(config))
+        effects = Effects(client, sender, store, inference, metrics, _environment(config), helping)
         facts = Facts(me, client.oracle, client.chain_id, models, tuple(role.name for role in roles))
         api_url = None
         if config.api is not None:
             api_url = await stack.enter_async_context(serve(config.api, facts, board, pulse, metrics))
         loops = [RoleLoop(role, config.money, effects, board, pulse, metrics, nudge) for role in roles]
-        log.info(
-            "node_started",
-            address=me,
-            chain_id=client.chain_id,
-            oracle=client.oracle,
-            unsettled=len(store.unsettled(me)),
-        )
+        about = {"address": me, "chain_id": client.chain_id, "oracle": client.oracle}
+        log.info("node_started", **about, unsettled=len(store.unsettled(me)))
         if on_ready is not None:
             on_ready(Ready(me, models, api_url, board))
         pulse.beat("follow")
-        # the sender first: until it has gone through what an earlier run has left, nothing new is signed
-        services: dict[str, Coroutine[Any, Any, Any]] = {"resume": sender.resume()}
+        # the senders first: until they have gone through what an earlier run has left, they sign nothing new
+        services: dict[str, Coroutine[Any, Any, Any]] = {
+            f"resume {one.address}": one.resume() for one in [sender, *helping]
+        }
         services |= {"follow": follow(ledger, board, pulse, metrics, nudge, config.chain.poll_s)}
         services |= {role.name: loop.run() for role, loop in zip(roles, loops, strict=True)}
         await _run_services(services, stop)
     log.info("node_stopped", address=me)
+
+
+def _senders(
+    client: OracleClient, keys: Sequence[LocalAccount], store: Store, fees: FeePolicy
+) -> list[Sender]:
+    if len({key.address for key in keys}) < len(keys):
+        raise ConfigError("a key may be listed once under [key]: each has its own line of nonces")
+    return [client.sender(key, store, fees) for key in keys]
 
 
 async def _await_oracle(config: Config, web3: Web3, stop: asyncio.Event) -> OracleClient | None:

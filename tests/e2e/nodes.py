@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -40,11 +40,23 @@ def node_config(arena: Arena, folder: Path, roles: set[str], **sections: Any) ->
 
 
 @asynccontextmanager
-async def running(config: Config, account: LocalAccount, shelf: Shelf | None = None) -> AsyncIterator[Ready]:
+async def running(
+    config: Config,
+    account: LocalAccount,
+    shelf: Shelf | None = None,
+    helpers: Sequence[LocalAccount] = (),
+) -> AsyncIterator[Ready]:
     """A node that runs while the context lasts; its failure is raised at the end."""
     stop, started = asyncio.Event(), asyncio.get_running_loop().create_future()
     node = asyncio.create_task(
-        run_node(config, account, stop, shelf=shelf or Shelf([toy()]), on_ready=started.set_result)
+        run_node(
+            config,
+            account,
+            stop,
+            helpers=helpers,
+            shelf=shelf or Shelf([toy()]),
+            on_ready=started.set_result,
+        )
     )
     await asyncio.wait({node, started}, return_when=asyncio.FIRST_COMPLETED)
     try:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from eth_account import Account
 from eth_utils.address import to_checksum_address
 
 from oracle_node.chain.events import ChallengeSettled, Delivered
@@ -197,6 +198,33 @@ async def test_node__challenged_without_reason__its_claim_stands(arena: Arena, t
     assert [e.event.status for e in settled if isinstance(e.event, ChallengeSettled)] == [
         ChallengeStatus.LOST
     ]
+
+
+@pytest.mark.parametrize("has_ether", [True, False])
+async def test_node__with_a_helper__it_finalizes_where_it_can_pay(
+    arena: Arena, tmp_path: Path, has_ether: bool
+) -> None:
+    node, helper = arena.chain.accounts[2], arena.chain.accounts[5] if has_ether else Account.create()
+    request_id = await arena.ask()
+    async with running(node_config(arena, tmp_path, {"answer", "settle"}), node, helpers=[helper]):
+        claim_id = await proposed(arena, request_id)
+        await arena.advance_past(await arena.client.final_at(claim_id))
+
+        async def is_final() -> bool:
+            return (await arena.client.claim(claim_id)).status is ClaimStatus.FINALIZED
+
+        await until(is_final, "finality")
+    (final,) = await arena.client.past_events(["ClaimFinalized"])
+    (transaction,) = (await arena.chain.web3.eth.get_block(final.block))["transactions"]
+    receipt = await arena.chain.web3.eth.get_transaction_receipt(transaction)  # type: ignore[arg-type]
+    payer = helper if has_ether else node
+    assert receipt["from"].lower() == payer.address.lower()
+
+
+async def test_node__a_helper_with_the_nodes_own_key__refused(arena: Arena, tmp_path: Path) -> None:
+    key = arena.chain.accounts[2]
+    with pytest.raises(ConfigError, match="listed once"):
+        await run_node(node_config(arena, tmp_path, {"answer"}), key, asyncio.Event(), helpers=[key])
 
 
 async def test_node__killed_again_and_again__claims_once_and_keeps_its_bond(
