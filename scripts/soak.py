@@ -64,7 +64,7 @@ LIMITS = replace(
     DEV_LIMITS, min_window=60, min_clock=60, min_reveal_timeout=90, settle_margin=30, request_lifetime=900
 )
 NODE, OWNER, FIRST_LIAR, LIARS, FIRST_CONSUMER = 0, 1, 2, 8, 10
-BLOCK_S, LIE_S, SAMPLE_S = 1, 150, 5
+BLOCK_S, LIE_S, SAMPLE_S, SETTLE_S = 1, 150, 5, 10
 PASSWORD = "soak"
 
 
@@ -205,7 +205,7 @@ class Soak:
         deadline = time.monotonic() + self.options.grace
         open_ones = set(self.asked)
         while open_ones and time.monotonic() < deadline:
-            await asyncio.sleep(2 * BLOCK_S)
+            await asyncio.sleep(SETTLE_S)
             ids = list(open_ones)
             try:
                 views = await asyncio.gather(*map(self.client.request, ids))

@@ -147,18 +147,30 @@ class Sender:
         """All that is still open, until one can no longer be sent; the others are settled."""
         left = self._journal.unsettled(self.address)
         used = await self._line.count("latest") if left else 0
+        ends = await asyncio.gather(*(self._end_of(intent, used) for intent in left))
         waiting: list[SignedIntent] = []
         is_gapless = True
-        for intent in left:
-            label = intent.call.label
-            receipt = await self._line.receipt(intent.transaction_hash, label)
-            if receipt is None and intent.nonce >= used and is_gapless:
-                is_gapless = await self._sent_again(intent)
-                if is_gapless:
-                    waiting.append(intent)
-                    continue
-            self._journal.settle(intent.intent, _outcome(receipt))
+        for intent, end in zip(left, ends, strict=True):
+            if end is None and is_gapless and await self._sent_again(intent):
+                waiting.append(intent)
+                continue
+            is_gapless = is_gapless and (intent.nonce < used or end in ("mined", "reverted"))
+            self._journal.settle(intent.intent, end or "abandoned")
         return waiting
+
+    async def _end_of(self, intent: SignedIntent, used: int) -> str | None:
+        """What became of a transaction, `used` being the first nonce that is free; None where it may still be sent."""
+        receipt = await self._line.receipt(intent.transaction_hash, intent.call.label)
+        if receipt is not None:
+            return "mined" if receipt["status"] else "reverted"
+        if intent.nonce < used:
+            return "abandoned"
+        try:
+            await self._line.simulate(intent.call)
+        except RevertError as error:
+            log.info("not_resumed", call=intent.call.label, reason=str(error))
+            return "abandoned"
+        return None
 
     async def _fill_gaps(self, nonce: int) -> None:
         """What a reorg took back is sent again, for whatever comes after it waits: the same bytes, or nothing at all.
@@ -181,10 +193,9 @@ class Sender:
 
     async def _sent_again(self, intent: SignedIntent) -> bool:
         try:
-            await self._line.simulate(intent.call)
             await self._fill_gaps(intent.nonce)
             await self._line.broadcast(intent.raw, intent.call.label)
-        except (NonceUsedError, RefusedError, RevertError) as error:
+        except (NonceUsedError, RefusedError) as error:
             log.info("not_resumed", call=intent.call.label, reason=str(error))
             return False
         self._in_flight.add(intent.nonce)
@@ -293,12 +304,6 @@ class Sender:
             if receipt is not None:
                 return receipt
         return None
-
-
-def _outcome(receipt: TxReceipt | None) -> str:
-    if receipt is None:
-        return "abandoned"
-    return "mined" if receipt["status"] else "reverted"
 
 
 def _unsigned(raw: bytes) -> dict[str, Any]:
