@@ -18,7 +18,7 @@ _MOST_BYTES = 24_576 - 128
 """Of answers together: what code may have, less the array's own words."""
 _FRAME_BYTES = 160
 """Around each answer: two places, a flag, a length, padding."""
-_AT_ONCE = 4
+_AT_ONCE = 8
 """Calls on their way to the RPC."""
 
 

@@ -63,8 +63,7 @@ class Sender:
         self._line = AccountLine(web3, account.address, decoder, self._fees)
         self._places, self._signing = Turns(self._fees.most_in_flight), Turns()
         self._in_flight: set[int] = set()
-        self._resumed = asyncio.Event()
-        self._resumed.set()
+        self._resuming: dict[tuple[str, bytes], asyncio.Event] = {}
 
     @property
     def address(self) -> str:
@@ -86,8 +85,8 @@ class Sender:
         left_s = None if deadline is None else float(deadline - market.time)
         priority = inf if deadline is None else deadline
         is_pressing = left_s is not None and left_s < _PRESSING_S
-        if not is_pressing:
-            await self._resumed.wait()
+        if not is_pressing and (resumed := self._resuming.get(_what(call))) is not None:
+            await resumed.wait()
         async with nullcontext() if is_pressing else self._places.turn(priority):
             # only now: what waited long for its place may have become pointless
             gas = await self._line.simulate(call)
@@ -123,24 +122,21 @@ class Sender:
         """Bring to an end what an earlier run signed and never saw mined; returns how many were still open.
 
         The same bytes are broadcast again, so nothing is sent twice. What the contract would now refuse is dropped, and
-        what was to come after it, too: without its nonce that would wait for ever. It is decided on anew. Until the end
-        `send` waits, unless time presses: most of what it is given then is what is being resumed.
+        what was to come after it, too: without its nonce that would wait for ever. It is decided on anew. Until then a
+        `send` of the same call waits, unless time presses, and finds it done.
         """
-        self._resumed.clear()
-        try:
-            async with self._signing.turn(-inf):
-                self._journal.drop_unsigned(self.address)
-                left = self._journal.unsettled(self.address)
-                while True:
-                    try:
-                        waiting = await self._send_again()
-                        break
-                    except TransientError as error:
-                        log.warning("not_resumed_yet", reason=str(error))
-                        await asyncio.sleep(self._fees.poll_s)
-            await asyncio.gather(*(self._finish(intent) for intent in waiting))
-        finally:
-            self._resumed.set()
+        self._journal.drop_unsigned(self.address)
+        left = self._journal.unsettled(self.address)
+        self._resuming = {_what(intent.call): asyncio.Event() for intent in left}
+        async with self._signing.turn(-inf):
+            while True:
+                try:
+                    waiting = await self._send_again()
+                    break
+                except TransientError as error:
+                    log.warning("not_resumed_yet", reason=str(error))
+                    await asyncio.sleep(self._fees.poll_s)
+        await asyncio.gather(*(self._finish(intent) for intent in waiting))
         return len(left)
 
     async def _send_again(self) -> list[SignedIntent]:
@@ -151,11 +147,12 @@ class Sender:
         waiting: list[SignedIntent] = []
         is_gapless = True
         for intent, end in zip(left, ends, strict=True):
-            if end is None and is_gapless and await self._sent_again(intent):
+            if end is None and is_gapless and await self._sent_again(intent, used):
                 waiting.append(intent)
                 continue
             is_gapless = is_gapless and (intent.nonce < used or end in ("mined", "reverted"))
             self._journal.settle(intent.intent, end or "abandoned")
+            self._resumed(intent)
         return waiting
 
     async def _end_of(self, intent: SignedIntent, used: int) -> str | None:
@@ -172,14 +169,18 @@ class Sender:
             return "abandoned"
         return None
 
-    async def _fill_gaps(self, nonce: int) -> None:
+    def _resumed(self, intent: SignedIntent) -> None:
+        if (same := self._resuming.pop(_what(intent.call), None)) is not None:
+            same.set()
+
+    async def _fill_gaps(self, nonce: int, used: int) -> None:
         """What a reorg took back is sent again, for whatever comes after it waits: the same bytes, or nothing at all.
 
-        Nonces from the newest mined one on that nobody here follows any more were mined before a reorg; only their own
-        bytes, or a transaction without effect, can take their place. (The count with the pending ones is no help: it
-        may come from a pool that has not noticed the reorg.)
+        Nonces from `used`, the first free one, on that nobody here follows any more were mined before a reorg; only
+        their own bytes, or a transaction without effect, can take their place. (The count with the pending ones is no
+        help: it may come from a pool that has not noticed the reorg.)
         """
-        missing = set(range(await self._line.count("latest"), nonce)) - self._in_flight
+        missing = set(range(used, nonce)) - self._in_flight
         for one in sorted(missing):
             raw = self._journal.signed_with(self.address, one) or await self._filler(one)
             with suppress(NonceUsedError, RefusedError):
@@ -191,9 +192,9 @@ class Sender:
         transaction = await self._compose(call, _PLAIN_GAS, market, None)
         return bytes(self._account.sign_transaction(transaction | {"nonce": nonce}).raw_transaction)
 
-    async def _sent_again(self, intent: SignedIntent) -> bool:
+    async def _sent_again(self, intent: SignedIntent, used: int) -> bool:
         try:
-            await self._fill_gaps(intent.nonce)
+            await self._fill_gaps(intent.nonce, used)
             await self._line.broadcast(intent.raw, intent.call.label)
         except (NonceUsedError, RefusedError) as error:
             log.info("not_resumed", call=intent.call.label, reason=str(error))
@@ -212,6 +213,7 @@ class Sender:
             log.info("resumed_in_vain", call=intent.call.label, reason=str(error))
         finally:
             self._in_flight.discard(intent.nonce)
+            self._resumed(intent)
 
     async def _compose(self, call: Call, gas: int, market: Market, left_s: float | None) -> dict[str, Any]:
         nonce = await self._line.count("pending")
@@ -294,7 +296,7 @@ class Sender:
                 if not await self._line.is_known(hashes[-1], label):
                     with suppress(NonceUsedError):
                         await self._line.broadcast(raw, label)
-                await self._fill_gaps(nonce)
+                await self._fill_gaps(nonce, await self._line.count("latest"))
             await asyncio.sleep(self._fees.poll_s)
         return None
 
@@ -304,6 +306,11 @@ class Sender:
             if receipt is not None:
                 return receipt
         return None
+
+
+def _what(call: Call) -> tuple[str, bytes]:
+    """Two calls of the same are one: whoever sent it, the other has nothing left to do."""
+    return call.to.lower(), call.data
 
 
 def _unsigned(raw: bytes) -> dict[str, Any]:

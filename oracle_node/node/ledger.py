@@ -77,6 +77,7 @@ class Ledger:
         self._foreign: set[ListingId] = set()
         self._unread = {ListingId(one) for one in store.open_listings()}
         self._known: dict[RequestId, _Open] = {}
+        self._money, self._money_at = (0, 0, 0), b""  # balance, wallet, gas price; hash of their block
 
     async def advance(self) -> Step:
         """Read one chunk of logs into the store."""
@@ -121,10 +122,13 @@ class Ledger:
         still = [one for one in found if one.request.request_id not in over]
         requests = {one.request.request_id: one.request for one in still}
         claims = {claim_id: claim for one in still for claim_id, claim in one.claims.items()}
-        balance, wallet, gas_price = await _read(partial(self._money, client))
+        if step.head.hash != self._money_at:
+            self._money = await _read(partial(self._read_money, client))
+            self._money_at = step.head.hash
+        balance, wallet, gas_price = self._money
         return Snapshot(step.head, self._me, balance, requests, claims, self._models, wallet, gas_price)
 
-    async def _money(self, client: OracleClient) -> tuple[int, int, int]:
+    async def _read_money(self, client: OracleClient) -> tuple[int, int, int]:
         return (await client.balance(self._me), await client.wallet(self._me), await client.gas_price())
 
     async def _read_listings(self) -> None:
