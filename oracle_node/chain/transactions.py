@@ -63,6 +63,7 @@ class Sender:
         self._line = AccountLine(web3, account.address, decoder, self._fees)
         self._places, self._signing = Turns(self._fees.most_in_flight), Turns()
         self._in_flight: set[int] = set()
+        self._filled: dict[int, float] = {}  # nonces of others that were sent again, and when
         self._resuming: dict[tuple[str, bytes], asyncio.Event] = {}
 
     @property
@@ -180,7 +181,11 @@ class Sender:
         their own bytes, or a transaction without effect, can take their place. (The count with the pending ones is no
         help: it may come from a pool that has not noticed the reorg.)
         """
-        missing = set(range(used, nonce)) - self._in_flight
+        now = time.monotonic()
+        lately = {one for one, at in self._filled.items() if now < at + _FORGOTTEN_AFTER_S}
+        missing = set(range(used, nonce)) - self._in_flight - lately
+        # before they are sent: all that wait behind them see the same gap
+        self._filled = {one: self._filled[one] for one in lately} | dict.fromkeys(missing, now)
         for one in sorted(missing):
             raw = self._journal.signed_with(self.address, one) or await self._filler(one)
             with suppress(NonceUsedError, RefusedError):

@@ -348,6 +348,46 @@ async def test_send__what_is_being_resumed__waits_unless_time_presses(
     store.close()
 
 
+async def test_send__many_wait_behind_what_a_reorg_took_back__it_is_sent_once(
+    chain: DevChain, decoder: RevertDecoder, tmp_path: Path, echo: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _paused(chain)
+    monkeypatch.setattr("oracle_node.chain.transactions._FORGOTTEN_AFTER_S", 1.0)
+    store, key = Store(tmp_path / "node.db"), chain.accounts[1]
+    sender = Sender(chain.web3, key, decoder, store, FeePolicy(poll_s=0.02))
+    sent: list[str] = []
+    broadcast = sender._line.broadcast
+
+    async def counted(raw: bytes, label: str) -> None:
+        sent.append(label)
+        await broadcast(raw, label)
+
+    monkeypatch.setattr(sender._line, "broadcast", counted)
+
+    async def queued(count: int) -> None:
+        while len(await _raw_pool(chain, key.address)) < count:
+            await asyncio.sleep(0.02)
+
+    fork = await chain.snapshot()
+    first = [asyncio.create_task(sender.send(Call(echo, b"", label=f"first {n}"))) for n in range(6)]
+    await queued(6)
+    await chain.mine()
+    await asyncio.gather(*first)
+    second = [asyncio.create_task(sender.send(Call(echo, b"", label=f"second {n}"))) for n in range(6)]
+    await queued(6)
+    await chain.revert(fork)
+    await _paused(chain)
+    await queued(12)
+    assert sorted(label for label in sent if label.startswith("fill")) == [
+        f"fill nonce {n}" for n in range(6)
+    ]
+    async with asyncio.timeout(10):
+        while not all(task.done() for task in second):
+            await chain.mine()
+            await asyncio.sleep(0.05)
+    store.close()
+
+
 async def test_resume__a_nonce_before_it_is_missing__filled_and_ended(
     chain: DevChain, decoder: RevertDecoder, tmp_path: Path, echo: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
