@@ -64,7 +64,7 @@ LIMITS = replace(
     DEV_LIMITS, min_window=60, min_clock=60, min_reveal_timeout=90, settle_margin=30, request_lifetime=900
 )
 NODE, OWNER, FIRST_LIAR, LIARS, FIRST_CONSUMER = 0, 1, 2, 8, 10
-BLOCK_S, LIE_S, SAMPLE_S, SETTLE_S = 1, 150, 5, 10
+BLOCK_S, LIE_S, SAMPLE_S, SETTLE_S, REST_S = 1, 150, 5, 10, 0.2
 PASSWORD = "soak"
 
 
@@ -132,10 +132,16 @@ class Soak:
                 self.troubles.kills += 1
 
     async def reorgs(self) -> None:
-        """Blocks vanish with what they held."""
+        """Blocks vanish with what they held.
+
+        No block may be mined meanwhile: anvil would put it on top with a parent that is gone, its logs and all.
+        """
         while self.options.reorg_every:
             await asyncio.sleep(self.options.reorg_every * self.random.uniform(0.5, 1.5))
+            await self.chain._request("evm_setIntervalMining", 0)
+            await asyncio.sleep(REST_S)
             await self.chain._request("anvil_reorg", self.random.randint(1, 5), [])
+            await self.chain._request("evm_setIntervalMining", BLOCK_S)
             self.troubles.reorgs += 1
 
     async def sampler(self) -> None:
@@ -391,6 +397,9 @@ async def _play(soak: Soak, wallet_wei: int) -> dict[str, Any]:
         settled = await soak.settle()
         for task in running:
             task.cancel()
+        await asyncio.wait(running)
+        await soak.chain._request("evm_setIntervalMining", BLOCK_S)
+        await asyncio.sleep(SETTLE_S)
         found = await books(soak, wallet_wei)
     finally:
         for task in [node, sampler, *running, *soak.disputes]:
