@@ -45,6 +45,7 @@ from oracle_node.chain.transactions import Sender  # noqa: E402
 from oracle_node.chain.types import (  # noqa: E402
     ClaimId,
     ClaimStatus,
+    Limits,
     RequestId,
     RequestOptions,
     RequestStatus,
@@ -60,9 +61,6 @@ from oracle_node.players.adversaries import Lie, LyingClaim, tell_lies  # noqa: 
 from oracle_node.players.dispute import Seat, play_seat  # noqa: E402
 from oracle_node.shipped import shipped  # noqa: E402
 
-LIMITS = replace(
-    DEV_LIMITS, min_window=60, min_clock=60, min_reveal_timeout=90, settle_margin=30, request_lifetime=900
-)
 NODE, OWNER, FIRST_LIAR, LIARS, FIRST_CONSUMER = 0, 1, 2, 8, 10
 BLOCK_S, LIE_S, SAMPLE_S, SETTLE_S, REST_S = 1, 150, 5, 10, 0.2
 PASSWORD = "soak"
@@ -361,16 +359,28 @@ threads = 1
     return path
 
 
+def limits_of(window_s: int) -> Limits:
+    """Short terms, all in proportion."""
+    return replace(
+        DEV_LIMITS,
+        min_window=window_s,
+        min_clock=window_s,
+        min_reveal_timeout=3 * window_s // 2,
+        settle_margin=window_s // 2,
+        request_lifetime=15 * window_s,
+    )
+
+
 async def run(options: argparse.Namespace) -> dict[str, Any]:
     """Everything set up, played and counted."""
-    troubles = Troubles()
+    troubles, limits = Troubles(), limits_of(options.window)
     async with open_dev_chain("anvil", accounts=FIRST_CONSUMER + options.consumers) as chain:
         accounts = chain.accounts
         owner = Sender(chain.web3, accounts[OWNER], RevertDecoder([]))
-        deployment = await deploy_oracle(owner, await chain.web3.eth.chain_id, LIMITS)
+        deployment = await deploy_oracle(owner, await chain.web3.eth.chain_id, limits)
         client = await OracleClient.open(chain.web3, deployment.oracle)
         model = import_digits(8)
-        policy = least_policy(LIMITS, model.commitment, min_fee_wei=5 * 10**15)
+        policy = least_policy(limits, model.commitment, min_fee_wei=5 * 10**15)
         listing_id = await list_model(client, client.sender(accounts[OWNER]), model.commitment, policy)
         await chain._request("evm_setAutomine", False)
         await chain._request("evm_setIntervalMining", BLOCK_S)
@@ -424,6 +434,7 @@ def main() -> int:
     parser.add_argument(
         "--grace", type=float, default=600, help="seconds to settle in after the last request"
     )
+    parser.add_argument("--window", type=int, default=60, help="seconds to challenge in, and on each clock")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", help="keep the node's files here")
     parser.add_argument("--json", action="store_true", help="print one JSON object")

@@ -177,7 +177,9 @@ def settling(snapshot: Snapshot, memory: Memory, money: MoneyConfig) -> list[Dut
         is_ours = claim.view.claimant == snapshot.me
         if not is_ours and not _holds_up_our_fee(claim, snapshot):
             continue
-        if claim.view.status is ClaimStatus.PROPOSED and 0 < claim.final_at <= snapshot.now:
+        is_ripe = claim.view.status is ClaimStatus.PROPOSED and 0 < claim.final_at <= snapshot.now
+        # SAFETY: not while a challenge of ours is open: finality would take its bond, where time could still be called
+        if is_ripe and not _is_playing(claim, snapshot.me):
             duties.append(Finalize(claim.claim_id))
         if (
             claim.view.status is ClaimStatus.COMMITTED

@@ -12,7 +12,7 @@ from oracle_node.chain.journal import Call
 from oracle_node.chain.transactions import Receipt, Sender
 from oracle_node.chain.types import ClaimId, RequestId
 from oracle_node.errors import ConfigError
-from oracle_node.game.moves import Due
+from oracle_node.game.moves import Due, Timeout
 from oracle_node.game.strategy import Player
 from oracle_node.model.model import RequestRefusedError
 from oracle_node.node.duties import (
@@ -225,12 +225,23 @@ class Effects:
             )
         )
         bond = request.listing.policy.challenge_bond
-        sending = [self._send(call_of(self._client.calls, d.move, bond), d.limit) for d in due]
+        sending = [self._send(call_of(self._client.calls, d.move, bond), limit_of(d, claim)) for d in due]
         results = await asyncio.gather(*sending, return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
         return max((r.block_number for r in results if not isinstance(r, BaseException)), default=0)
+
+
+def limit_of(due: Due, claim: ClaimFacts) -> int | None:
+    """The last second at which a move is of use, where there is one.
+
+    Time may be called late, but not too late: a claim becomes final over an open challenge in the end, and one that
+    should have been convicted takes the challenger's bond with it.
+    """
+    if isinstance(due.move, Timeout) and claim.final_at:
+        return claim.final_at - 1
+    return due.limit
 
 
 def _content(claim: ClaimFacts, snapshot: Snapshot) -> Content:

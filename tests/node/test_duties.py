@@ -19,9 +19,11 @@ from oracle_node.chain.types import (
     RequestView,
 )
 from oracle_node.config import MoneyConfig
+from oracle_node.game.moves import Due, Open, Timeout
 from oracle_node.game.state import ChallengeState, ClaimState
 from oracle_node.node import duties
 from oracle_node.node.duties import Duty
+from oracle_node.node.effects import limit_of
 from oracle_node.node.snapshot import ClaimFacts, Decline, Memory, RequestFacts, Snapshot
 
 ME, OTHER = Address("0x" + "aa" * 20), Address("0x" + "bb" * 20)
@@ -274,6 +276,24 @@ def test_settling__others_claims_that_hold_up_our_fee__are_forfeited_or_finalize
     assert duties.settling(seen, Memory(), MONEY) == wanted
     in_time = replace(seen, head=Head(9, bytes(32), NOW + 19))
     assert duties.settling(in_time, Memory(), MONEY) == []
+
+
+def test_settling__a_claim_that_we_challenge__is_not_made_final_by_us() -> None:
+    """A flooded node once did, while it could still have called time: its bond was gone."""
+    final = replace(claim(ME, ClaimStatus.FINALIZED), claim_id=ClaimId(b"o" * 32))
+    wrong = challenged(claim(OTHER, output=b"wrong"), ME)
+    answered = request(status=RequestStatus.ANSWERED, answer=final.claim_id)
+    found = duties.settling(snapshot(answered, final, wrong, now=NOW + 30), Memory(), MONEY)
+    assert duties.Finalize(CLAIM) not in found
+    lost = challenged(wrong, ME, ChallengeStatus.LOST)
+    found = duties.settling(snapshot(answered, final, lost, now=NOW + 30), Memory(), MONEY)
+    assert duties.Finalize(CLAIM) in found
+
+
+def test_limit_of__calling_time__is_of_use_until_the_claim_may_become_final() -> None:
+    facts = challenged(claim(OTHER), ME)
+    assert limit_of(Due(Timeout(facts.challenges[0].key), None), facts) == facts.final_at - 1
+    assert limit_of(Due(Open(CLAIM, 0), 7), facts) == 7
 
 
 def test_settling__others_claims_without_our_answer_or_with_the_fee_paid__are_left_alone() -> None:
