@@ -82,15 +82,14 @@ class Sender:
         RevertError where the contract refuses, in simulation or on chain; ConfigError where the account cannot pay;
         TransientError where the RPC stays away, or another program uses the same key.
         """
-        market = await self._line.market(call.label)
-        left_s = None if deadline is None else float(deadline - market.time)
         priority = inf if deadline is None else deadline
-        is_pressing = left_s is not None and left_s < _PRESSING_S
+        is_pressing = priority - (await self._line.market(call.label)).time < _PRESSING_S
         if not is_pressing and (resumed := self._resuming.get(_what(call))) is not None:
             await resumed.wait()
         async with nullcontext() if is_pressing else self._places.turn(priority):
-            # only now: what waited long for its place may have become pointless
-            gas = await self._line.simulate(call)
+            # only now: what waited long for its place may have become pointless, or dearer
+            market, gas = await asyncio.gather(self._line.market(call.label), self._line.simulate(call))
+            left_s = None if deadline is None else float(deadline - market.time)
             async with self._signing.turn(priority):
                 intent = self._journal.intend(self.address, call)
                 transaction = await self._compose(call, gas, market, left_s)
