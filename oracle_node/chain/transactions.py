@@ -21,7 +21,7 @@ from oracle_node.chain.line import AccountLine, Market, NonceUsedError
 from oracle_node.chain.revert import RevertDecoder, RevertError
 from oracle_node.chain.rpc import RefusedError, Web3
 from oracle_node.chain.turns import Turns
-from oracle_node.errors import OracleError, TransientError
+from oracle_node.errors import ConfigError, OracleError, TransientError
 
 log = structlog.get_logger()
 _BUMP_PERCENT = 25
@@ -164,7 +164,7 @@ class Sender:
             return "abandoned"
         try:
             await self._line.simulate(intent.call)
-        except RevertError as error:
+        except (RevertError, RefusedError, ConfigError) as error:
             log.info("not_resumed", call=intent.call.label, reason=str(error))
             return "abandoned"
         return None
@@ -200,7 +200,7 @@ class Sender:
         try:
             await self._fill_gaps(intent.nonce, used)
             await self._line.broadcast(intent.raw, intent.call.label)
-        except (NonceUsedError, RefusedError) as error:
+        except (NonceUsedError, RefusedError, ConfigError) as error:
             log.info("not_resumed", call=intent.call.label, reason=str(error))
             return False
         self._in_flight.add(intent.nonce)

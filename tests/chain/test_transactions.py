@@ -101,6 +101,21 @@ async def test_resume__no_longer_accepted__dropped_unsent(
     assert await chain.web3.eth.get_transaction_count(key.address) == 0
 
 
+async def test_resume__account_can_no_longer_pay__abandoned(
+    chain: DevChain, decoder: RevertDecoder, tmp_path: Path, echo: str
+) -> None:
+    """It is decided on anew, and waits for money like anything else: a helper's empty purse must not end the node."""
+    store, key = Store(tmp_path / "node.db"), Account.create()
+    intent = store.intend(key.address, Call(echo, b"", value_wei=5, label="echo"))
+    unsigned = {"type": 2, "chainId": await chain.web3.eth.chain_id, "nonce": 0, "to": echo, "value": 5}
+    fees = {"gas": 90_000, "maxFeePerGas": 10**10, "maxPriorityFeePerGas": 1}
+    signed = key.sign_transaction(unsigned | fees)
+    store.sign(intent, 0, bytes(signed.hash), bytes(signed.raw_transaction))
+    assert await Sender(chain.web3, key, decoder, store, FeePolicy(retry_within_s=0.1)).resume() == 1
+    assert store.intent_counts() == {"abandoned": 1}
+    store.close()
+
+
 async def test_resume__nonce_spent_elsewhere__abandoned(
     chain: DevChain, decoder: RevertDecoder, echo: str
 ) -> None:
