@@ -220,8 +220,8 @@ class Sender:
             self._resumed(intent)
 
     async def _compose(self, call: Call, gas: int, market: Market, left_s: float | None) -> dict[str, Any]:
-        # the RPC is asked only where nothing of ours is on its way: all that follow would wait for its answer
-        nonce = max(self._in_flight) + 1 if self._in_flight else await self._line.count("pending")
+        # the RPC is asked each time: of what is in flight here, the newest may be the first to be known as mined
+        nonce = await self._line.count("pending")
         tip = self._fees.tip_wei(market.tip_wei, left_s)
         fee = min(2 * market.base_fee_wei + tip, self._fees.max_fee_per_gas_wei)
         if fee < market.base_fee_wei:
@@ -231,7 +231,7 @@ class Sender:
         transaction: dict[str, Any] = {
             "type": 2,
             "chainId": market.chain_id,
-            "nonce": nonce,
+            "nonce": max([nonce, *(used + 1 for used in self._in_flight)]),
             "to": call.to,
             "data": HexBytes(call.data),
             "value": call.value_wei,

@@ -301,7 +301,7 @@ async def test_send__a_reorg_took_back_what_was_mined_before__it_is_sent_again(
     await chain.revert(fork)
     await _paused(chain)
     await queued(3)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not second.done():  # anvil may leave for the next block what became minable only in this one
             await chain.mine()
             await asyncio.sleep(0.05)
@@ -319,13 +319,11 @@ async def test_send__a_flood__only_so_many_wait_and_what_presses_goes_by(
     key, fees = chain.accounts[1], FeePolicy(poll_s=0.02, most_in_flight=2)
     sender = Sender(chain.web3, key, decoder, fees=fees)
     flood = [asyncio.create_task(sender.send(Call(echo, b"", label=f"work {n}"))) for n in range(5)]
-    await asyncio.sleep(0.5)
-    assert await _raw_pool(chain, key.address) == ["0", "1"]
+    await _pool_is(chain, key.address, ["0", "1"])
     now = int((await chain.web3.eth.get_block("latest"))["timestamp"])
     pressing = asyncio.create_task(sender.send(Call(echo, b"", label="defence"), now + 30))
-    await asyncio.sleep(0.5)
-    assert await _raw_pool(chain, key.address) == ["0", "1", "2"]
-    async with asyncio.timeout(10):
+    await _pool_is(chain, key.address, ["0", "1", "2"])
+    async with asyncio.timeout(30):
         while not all(task.done() for task in [*flood, pressing]):
             await chain.mine()
             await asyncio.sleep(0.05)
@@ -352,9 +350,8 @@ async def test_send__what_is_being_resumed__waits_unless_time_presses(
     calm = asyncio.create_task(sender.send(Call(echo, b"", label="calm"), now + 1000))
     other = asyncio.create_task(sender.send(Call(key.address, b"", label="other"), now + 1000))
     pressing = asyncio.create_task(sender.send(Call(echo, b"", label="pressing"), now + 30))
-    await asyncio.sleep(0.5)
-    assert await _raw_pool(chain, key.address) == ["0", "1", "2"]
-    async with asyncio.timeout(10):
+    await _pool_is(chain, key.address, ["0", "1", "2"])
+    async with asyncio.timeout(30):
         while not calm.done():
             await chain.mine()
             await asyncio.sleep(0.05)
@@ -396,7 +393,7 @@ async def test_send__many_wait_behind_what_a_reorg_took_back__it_is_sent_once(
     assert sorted(label for label in sent if label.startswith("fill")) == [
         f"fill nonce {n}" for n in range(6)
     ]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not all(task.done() for task in second):
             await chain.mine()
             await asyncio.sleep(0.05)
@@ -414,7 +411,7 @@ async def test_resume__a_nonce_before_it_is_missing__filled_and_ended(
     with pytest.raises(asyncio.CancelledError):
         await sender.send(Call(echo, b"", label="echo"))
     assert [left.nonce for left in store.unsettled(key.address)] == [2]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         assert await Sender(chain.web3, key, decoder, store, FeePolicy(poll_s=0.02)).resume() == 1
     assert store.intent_counts() == {"mined": 1}
     assert await chain.web3.eth.get_transaction_count(key.address) == 3
@@ -439,7 +436,7 @@ async def test_resume__not_mined_for_long__replaced_with_more_fee(
         await asyncio.sleep(0.02)
     await asyncio.sleep(0.1)
     await chain.mine()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         assert await resuming == 1
     assert store.intent_counts() == {"mined": 1}
     store.close()
@@ -447,6 +444,15 @@ async def test_resume__not_mined_for_long__replaced_with_more_fee(
 
 async def _killed(raw: bytes, label: str) -> None:
     raise asyncio.CancelledError
+
+
+async def _pool_is(chain: DevChain, address: str, nonces: list[str]) -> None:
+    """It becomes that, and stays it for a while."""
+    async with asyncio.timeout(20):
+        while await _raw_pool(chain, address) != nonces:
+            await asyncio.sleep(0.02)
+    await asyncio.sleep(0.3)
+    assert await _raw_pool(chain, address) == nonces
 
 
 async def _raw_pool(chain: DevChain, address: str) -> list[str]:
