@@ -19,13 +19,15 @@ from oracle_node.tape.types import DType
 
 
 class Block:
-    """Members are positions of computed instructions, in order, as many in each.
+    """Members are positions of computed instructions, in order, as many in each; `is_looped`: to be compiled to loops.
 
     `places[number]` are the positions of a tensor in the tape, one a member.
     """
 
-    def __init__(self, tape: Tape, analysis: Analysis, members: Sequence[Sequence[int]]) -> None:
-        self.members = members
+    def __init__(
+        self, tape: Tape, analysis: Analysis, members: Sequence[Sequence[int]], is_looped: bool = False
+    ) -> None:
+        self.members, self.is_looped = members, is_looped
         self.places: dict[int, tuple[int, ...]] = dict(
             zip(members[0], zip(*members, strict=True), strict=True)
         )

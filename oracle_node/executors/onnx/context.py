@@ -43,9 +43,8 @@ class Context:
         operands = []
         for reading in readings:
             tensor = self.tensor(reading)
-            ready = tuple(Elem) if tensor.array is not None else tuple(tensor.forms)
             load = lambda elem, reading=reading: self.read(reading, elem)  # noqa: E731
-            operands.append(Operand(tensor.dtype, load, ready, tensor.signed_zero))
+            operands.append(Operand(tensor.dtype, load, tensor.ready, tensor.signed_zero))
         return Registers(self.graph, program, operands, intervals, result_sign_matters)
 
     def full(self, value: Value, shape: Sequence[int]) -> Value:

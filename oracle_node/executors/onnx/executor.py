@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from oracle_node.executors import loops
 from oracle_node.executors.onnx.constants import Constants
 from oracle_node.executors.onnx.inputs import Reader, input_reader
 from oracle_node.executors.onnx.layout import Layout
@@ -41,12 +42,13 @@ _INPUTS = 64
 _SEGMENT_BYTES = 64 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Run:
-    """A schedule, and the tensors whose rows the next run may take over."""
+    """A schedule, the tensors whose rows the next run may take over, and how often it was asked for."""
 
     schedule: Schedule
     remembered: frozenset[int]
+    times: int = 0
 
 
 class OnnxExecutor:
@@ -54,7 +56,8 @@ class OnnxExecutor:
 
     `threads` 0 means one a core; `analysis` saves repeating the tape's admission; `cache_bytes` bounds what is kept of
     arrays derived from the weights where layers share graphs (default: most of the memory that is free now); with a
-    folder for `traces`, `kernels` tells how long each kernel took.
+    folder for `traces`, `kernels` tells how long each kernel took. What was run `loops_after` times is compiled to
+    loops where that pays, which takes a second or two, once; None: never.
     DeterminismError where the machine is not exact.
     """
 
@@ -64,6 +67,8 @@ class OnnxExecutor:
     """Layers share a graph from so many bytes of weights on …"""
     shared_instructions = 96
     """… or, where shapes depend on lengths, if that saves compiling so many instructions."""
+    loops_from_ns = 20_000.0
+    """Instructions in a row are compiled to loops from so many nanoseconds that this saves, by estimate."""
     remembers = True
     """Where layers share graphs, a run takes over from the one before what is proved to be the same."""
 
@@ -74,12 +79,14 @@ class OnnxExecutor:
         analysis: Analysis | None = None,
         cache_bytes: int | None = None,
         traces: Path | None = None,
+        loops_after: int | None = 2,
     ) -> None:
         from oracle_node.executors.canary import require_exact  # it uses this package's graphs
 
         require_supported_version()
         require_exact(threads)
         self.tape, self.threads = tape, threads
+        self._loops_after = loops_after if loops.available() else None
         self._analysis = analysis if analysis is not None else analyse(tape)
         self._last = last_readers(tape)
         self._layout = Layout(tape, self._analysis, self._repetition())
@@ -104,11 +111,14 @@ class OnnxExecutor:
         same = self._same_rows(last, symbols, sources, asked)
         known = last.known if last is not None and same is not None else {}
         key = (tuple(symbols), asked, same, frozenset(known))
-        if key not in self._runs:
-            self._runs[key] = self._plan_run(symbols, asked, same, key[-1])
+        times = self._runs[key].times if key in self._runs else 0
+        is_ripe = times == self._loops_after and self._layout.loops(symbols, self.loops_from_ns)
+        if key not in self._runs or is_ripe:
+            self._runs[key] = self._plan_run(symbols, asked, same, key[-1], times)
             self._evict(self._runs, _RUN_GRAPHS)
         self._runs.move_to_end(key)
         plan = self._runs[key]
+        plan.times = times + 1
         self._constants.start_round()
         tensors = {
             position: self._source(position, symbols, sources)
@@ -149,9 +159,15 @@ class OnnxExecutor:
         return SameRows(tuple(last.symbols), tuple(symbols), agreed)
 
     def _plan_run(
-        self, symbols: Symbols, wanted: frozenset[int], same: SameRows | None, known: frozenset[int]
+        self,
+        symbols: Symbols,
+        wanted: frozenset[int],
+        same: SameRows | None,
+        known: frozenset[int],
+        times: int,
     ) -> _Run:
-        sections = self._layout.whole
+        has_loops = self._loops_after is not None and times >= self._loops_after
+        sections = self._layout.whole(symbols, self.loops_from_ns if has_loops else None)
         if not self._graphs.feeding:
             return _Run(Schedule(sections, symbols, wanted, from_the_first, self._graphs), frozenset())
         start: FirstRow

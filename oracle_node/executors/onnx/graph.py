@@ -84,11 +84,15 @@ class Graph:
         self._nodes: dict[Hashable, Value] = {}
         self._reshaped: dict[str, Value] = {}
         self._padded: dict[str, tuple[Value, tuple[int, ...], tuple[int, ...]]] = {}
+        self._input_names: set[str] = set()
+        self.aliases: dict[str, tuple[str, tuple[int, ...]]] = {}
+        """Inputs that are others in another shape, by name: to feed an array twice is free, to reshape it a copy."""
         self._held: dict[int, tuple[np.ndarray, Value]] = {}
 
-    def input(self, name: str, elem: Elem, shape: tuple[int, ...]) -> Value:
+    def input(self, name: str, elem: Elem, shape: Sequence[int]) -> Value:
+        self._input_names.add(name)
         self.inputs.append(helper.make_tensor_value_info(name, elem, shape))
-        return Value(name, elem, shape)
+        return Value(name, elem, tuple(shape))
 
     def output(self, value: Value) -> str:
         """Expose a value; the name to ask for it by. An input, a constant or what is an output already is copied."""
@@ -151,9 +155,25 @@ class Graph:
         value = self._reshaped.get(value.name, value)
         if tuple(shape) == value.shape:
             return value
-        result = self.op("Reshape", [value, self._ints(shape)], shape=shape, allowzero=1)
+        if value.name in self._input_names:
+            result = self._alias(value, tuple(shape))
+        else:
+            result = self.op("Reshape", [value, self._ints(shape)], shape=shape, allowzero=1)
         self._reshaped[result.name] = value
         return result
+
+    def before_reshaping(self, value: Value) -> Value:
+        """The same elements in the shape in which they were computed."""
+        return self._reshaped.get(value.name, value)
+
+    def _alias(self, value: Value, shape: tuple[int, ...]) -> Value:
+        """An input once more, in another shape."""
+        for name, known in self.aliases.items():
+            if known == (value.name, shape):
+                return Value(name, value.elem, shape)
+        name = f"{value.name}/{len(self.aliases)}"
+        self.aliases[name] = (value.name, shape)
+        return self.input(name, value.elem, shape)
 
     def expand(self, value: Value, shape: Sequence[int]) -> Value:
         """Repeat along axes of size 1."""
@@ -210,7 +230,7 @@ class Graph:
 
     def serialize(self) -> tuple[bytes, dict[str, np.ndarray]]:
         """The model without anything that no output needs, and the constants that it declares but does not carry."""
-        nodes, used = self.live_nodes(), self.used_names()
+        nodes, used = self.live_nodes(), self._read_names()
         initializers, shared = [], {}
         for name in (name for name in self.constants if name in used):
             array = self.constants[name]
@@ -230,7 +250,11 @@ class Graph:
         return bytes(model.SerializeToString()), shared
 
     def used_names(self) -> set[str]:
-        """The values that the outputs need, and the outputs."""
+        """The values that the outputs need, and the outputs; inputs that are needed in another shape too."""
+        used = self._read_names()
+        return used | {source for name, (source, _) in self.aliases.items() if name in used}
+
+    def _read_names(self) -> set[str]:
         return {output.name for output in self.outputs}.union(*(node.input for node in self.live_nodes()))
 
     def live_nodes(self) -> list[NodeProto]:

@@ -33,10 +33,10 @@ class Joins:
     def __init__(self, node: Callable[[int], Node], computed: Sequence[int], kept: Collection[int]) -> None:
         self._node = node
         self._source: dict[int, int] = {}
-        readers = _readers(node, computed)
+        read_by = readers(node, computed)
 
         def joinable(position: int, source: int) -> bool:
-            return source in readers and source not in kept and readers[source] == {position}
+            return source in read_by and source not in kept and read_by[source] == {position}
 
         def join(position: int, source: int | None) -> None:
             if source is not None and joinable(position, source):
@@ -205,7 +205,7 @@ def _merged(outer: tuple[int, list[int]], inner: tuple[int, list[int]]) -> tuple
     return ((count - 1) * ratio + size, strides) if 1 <= ratio <= size else None
 
 
-def _readers(node: Callable[[int], Node], computed: Sequence[int]) -> Mapping[int, set[int]]:
+def readers(node: Callable[[int], Node], computed: Sequence[int]) -> Mapping[int, set[int]]:
     """For every computed node, those that read it."""
     readers: dict[int, set[int]] = {position: set() for position in computed}
     for position in computed:

@@ -4,6 +4,7 @@ bounded size where every tensor is to be seen."""
 from collections.abc import Iterator, Sequence
 
 from oracle_node.executors.onnx.block import Block
+from oracle_node.executors.onnx.regions import worth_compiling
 from oracle_node.executors.onnx.repetition import Repetition, computed_instructions
 from oracle_node.executors.onnx.schedule import Section
 from oracle_node.tape.affine import Symbols
@@ -17,8 +18,6 @@ class Layout:
     def __init__(self, tape: Tape, analysis: Analysis, repetition: Repetition | None) -> None:
         self._tape, self._analysis, self.repetition = tape, analysis, repetition
         self._computed = computed_instructions(tape)
-        self.whole = [[self._block(members)] for members in self._parts()]
-        """Sections of one block each."""
 
     def pieces(self, symbols: Symbols, most_bytes: int, most_instructions: int) -> list[Section]:
         """Sections of blocks whose tensors together stay small."""
@@ -42,8 +41,29 @@ class Layout:
         parts = [[range(r.start)], layers, [range(r.stop, total)]]
         return [part for part in parts if part[0]]
 
-    def _block(self, members: Sequence[range]) -> Block:
-        return Block(self._tape, self._analysis, [[self._computed[i] for i in member] for member in members])
+    def whole(self, symbols: Symbols, least_ns: float | None) -> list[Section]:
+        """Sections of one block each; some are for loops, where those save so much (None: none are)."""
+        runs = [] if least_ns is None else self.loops(symbols, least_ns)
+        if not runs:
+            return [[self._block(members)] for members in self._parts()]
+        sections: list[Section] = []
+        done = 0
+        for run in runs:
+            sections += [[self._block([range(done, run.start)])]] if done < run.start else []
+            sections.append([self._block([run], is_looped=True)])
+            done = run.stop
+        total = len(self._computed)
+        return [*sections, [self._block([range(done, total)])]] if done < total else sections
+
+    def loops(self, symbols: Symbols, least_ns: float) -> list[range]:
+        """What is worth compiling; nothing where layers share a graph."""
+        if self.repetition is not None:
+            return []
+        return list(worth_compiling(self._tape, self._computed, symbols, least_ns))
+
+    def _block(self, members: Sequence[range], is_looped: bool = False) -> Block:
+        positions = [[self._computed[i] for i in member] for member in members]
+        return Block(self._tape, self._analysis, positions, is_looped)
 
     def _cuts(
         self, instructions: range, symbols: Symbols, most_bytes: int, most_instructions: int

@@ -3,21 +3,23 @@
 Tensors that nothing wanted depends on are left out, and those that only exist to keep a tape's steps small (`joining`).
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
+from functools import partial
 from math import prod
 
 import numpy as np
 
 from oracle_node.executors.onnx.constants import Constant, Constants
 from oracle_node.executors.onnx.context import Context, Result
-from oracle_node.executors.onnx.graph import Elem, Graph
+from oracle_node.executors.onnx.graph import Elem, Graph, Value
 from oracle_node.executors.onnx.joining import Joins
 from oracle_node.executors.onnx.maps import lower_map
 from oracle_node.executors.onnx.movement import lower_concat, lower_gather
 from oracle_node.executors.onnx.nodes import SOURCES, Join, Lookup, Node
 from oracle_node.executors.onnx.products import lower_product
 from oracle_node.executors.onnx.reductions import lower_reduce
-from oracle_node.executors.onnx.tensors import Tensor, Tensors
+from oracle_node.executors.onnx.tensors import EXACT, Tensor, Tensors
 from oracle_node.tape.instruction import Opcode, Reduction
 from oracle_node.tape.scalar import Program
 from oracle_node.tape.types import DType
@@ -27,7 +29,8 @@ class Plan:
     """The graph of a set of nodes, and the names of its inputs and outputs.
 
     `given` are tensors that the graph takes as inputs, beside those of INPUTs; `wanted` ones are outputs, in their own
-    types and shapes. With `feeding`, large constants are inputs too: `fed` names them.
+    types and shapes. With `feeding`, large constants are inputs too: `fed` names them. Integers in `loose` are given
+    and wanted in the type that is said there, or in any that suits the graph.
     """
 
     def __init__(
@@ -37,13 +40,14 @@ class Plan:
         wanted: Collection[int],
         given: Collection[int] = (),
         feeding: bool = False,
+        loose: Mapping[int, Elem | None] | None = None,
     ) -> None:
-        self._node = node
+        self._node, self._loose = node, loose or {}
         self.graph = Graph()
         self._tensors = Tensors(self.graph, constants, feeding)
         self._context = Context(self.graph, self._tensors)
-        self.inputs: dict[int, str] = {}
-        self.outputs: dict[int, str] = {}
+        self.inputs: dict[int, Value] = {}
+        self.outputs: dict[int, Value] = {}
         needed = cone(node, wanted, given)
         self._joins = Joins(node, sorted(needed.difference(given)), wanted)
         for position in sorted(needed - self._joins.hidden):
@@ -52,7 +56,7 @@ class Plan:
             if position not in given:
                 self._expose(position)
         read = self.graph.used_names()
-        self.inputs = {position: name for position, name in self.inputs.items() if name in read}
+        self.inputs = {position: value for position, value in self.inputs.items() if value.name in read}
         self.fed: dict[str, Constant] = {
             name: constant for name, constant in self._tensors.fed.items() if name in read
         }
@@ -70,14 +74,24 @@ class Plan:
         elif prod(node.shape) == 0:
             tensor.array = self._tensors.constants.empty(node.shape, elem.numpy)
         elif position in given or node.opcode is Opcode.INPUT:
-            self.inputs[position] = f"tensor{len(self.inputs)}"
-            tensor.forms[elem] = self.graph.input(self.inputs[position], elem, node.shape)
             tensor.signed_zero = node.dtype is DType.F32 and node.opcode is not Opcode.INPUT
+            if position in self._loose:
+                tensor.deferred = partial(self._input, position)
+            else:
+                tensor.forms[elem] = self._input(position, elem)
         else:
             result = self._compute(position, node)
             tensor.forms[result.value.elem] = result.value
             tensor.parts = result.parts
             tensor.signed_zero = result.signed_zero
+
+    def _input(self, position: int, elem: Elem) -> Value:
+        """Make a tensor an input, in the type that was settled, or in this one."""
+        elem = self._loose.get(position) or elem
+        tensor = self._tensors[position]
+        tensor.signed_zero |= position in self._loose and elem in (Elem.F32, Elem.F64)
+        self.inputs[position] = self.graph.input(f"tensor{len(self.inputs)}", elem, tensor.shape)
+        return self.inputs[position]
 
     def _compute(self, position: int, node: Node) -> Result:
         is_float = node.dtype is DType.F32
@@ -97,10 +111,13 @@ class Plan:
                 raise AssertionError(f"{node.opcode.name} is no computation")
 
     def _expose(self, position: int) -> None:
-        """Make a tensor an output, in its own type and shape."""
-        tensor = self._tensors[position]
+        """Make a tensor an output, in its own type, or as it is if it is loose; in any shape."""
+        tensor, elem = self._tensors[position], Elem.of(self._tensors[position].dtype)
         self.graph.label = position
-        self.outputs[position] = self.graph.output(self._tensors.form(position, Elem.of(tensor.dtype)))
+        if position in self._loose:
+            elem = next((form for form in tensor.forms if form in EXACT), elem)
+        value = self.graph.before_reshaping(self._tensors.form(position, elem))
+        self.outputs[position] = replace(value, name=self.graph.output(value))
 
 
 def _holds_minus_zero(data: np.ndarray) -> int:

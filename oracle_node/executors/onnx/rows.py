@@ -53,7 +53,7 @@ class Cut:
             if own.isdisjoint(changed):
                 break
         self.outputs = {number * _KINDS + _COMPUTED for number in outputs}
-        self.given = {number * _KINDS + _COMPUTED for number in block.given}
+        self.given = {number * _KINDS + _COMPUTED for number in block.given if number in self._starts}
         self.given |= {n * _KINDS + _KNOWN for n, at in self._starts.items() if at.known}
         self.node = cache(self._node)
 

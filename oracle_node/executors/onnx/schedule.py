@@ -11,11 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from oracle_node.executors.onnx.block import Block
+from oracle_node.executors.onnx.borders import Borders
 from oracle_node.executors.onnx.constants import Constants
+from oracle_node.executors.onnx.graph import Elem
+from oracle_node.executors.onnx.looped import LoopPlan, Loops
 from oracle_node.executors.onnx.plan import Plan
 from oracle_node.executors.onnx.rows import Cut, FirstRow
 from oracle_node.executors.onnx.session import Session
-from oracle_node.executors.onnx.trace import Kernel, kernel_times
+from oracle_node.executors.onnx.trace import Kernel
 from oracle_node.tape.affine import Symbols
 
 Section = Sequence[Block]
@@ -32,29 +35,39 @@ class Graphs:
     threads: int
     traces: Path | None = None
 
-    def compile(self, cut: Cut) -> "Compiled":
-        plan = Plan(cut.node, self.constants, sorted(cut.outputs), cut.given, self.feeding)
-        return Compiled(plan, cut, self)
+    def compile(self, cuts: Sequence[Cut], kept: Collection[int]) -> "list[Compiled]":
+        """What computes each cut; tensors at `kept` positions come in their own types."""
+        borders, compiled = Borders(cuts, kept), dict[Cut, Compiled]()
+        for cut in sorted(cuts, key=lambda cut: cut.block.is_looped):  # loops go by what graphs have settled
+            wanted, settled = sorted(cut.outputs), borders.settled(cut)
+            if cut.block.is_looped:
+                loops = LoopPlan(cut.node, self.constants, wanted, cut.given, settled)
+                compiled[cut] = Compiled(loops, cut, Loops(loops, self.traces is not None))
+                continue
+            plan = Plan(cut.node, self.constants, wanted, cut.given, self.feeding, borders.loose(cut))
+            borders.settle(cut, {**plan.inputs, **plan.outputs})
+            arena = self.feeding or len(cuts) > 1
+            session = Session(plan.graph, self.threads, arena, self.traces) if wanted else None
+            compiled[cut] = Compiled(plan, cut, session)
+        return [compiled[cut] for cut in cuts]
 
 
 class Compiled:
-    """A plan and its session; ONNX Runtime has none for a graph that computes nothing."""
+    """A plan and what runs it: None for one that computes nothing."""
 
-    def __init__(self, plan: Plan, cut: Cut, graphs: Graphs) -> None:
+    def __init__(self, plan: Plan | LoopPlan, cut: Cut, runner: Session | Loops | None) -> None:
         self.inputs, self.fed, self.cut = plan.inputs, plan.fed, cut
-        self.outputs: Mapping[int, str] = plan.outputs
-        self._session = (
-            Session(plan.graph, graphs.threads, graphs.feeding, graphs.traces) if plan.outputs else None
-        )
+        self.outputs = plan.outputs
+        self._runner = runner
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> Iterable[np.ndarray]:
         """The outputs in order, for all inputs by name."""
-        return () if self._session is None else self._session.run(feeds).values()
+        return () if self._runner is None else self._runner.run(feeds).values()
 
     def end_trace(self) -> Iterator[Kernel]:
         """The kernels that ran since it was compiled for tracing, by the first member's positions."""
-        if self._session is not None:
-            for number, operator, seconds in kernel_times(self._session.end_trace()):
+        if self._runner is not None:
+            for number, operator, seconds in self._runner.end_trace():
                 position = self.cut.block.places[self.cut.part(number)[0]][0]
                 yield Kernel(position, operator, seconds)
 
@@ -82,11 +95,13 @@ class _Result:
     """An output of a graph, the last of its tensor's rows: behind `known_rows` of the last run's."""
 
     position: int
+    shape: tuple[int, ...]
     dtype: np.dtype[np.generic]
     known_rows: int
 
     def of(self, tensor: np.ndarray, known: Mapping[int, np.ndarray]) -> np.ndarray:
         """All of the tensor, as far as the run has it."""
+        tensor = tensor.reshape(self.shape)
         if self.known_rows:
             tensor = np.concatenate([known[self.position][: self.known_rows], tensor])
         return tensor.astype(self.dtype, copy=False)
@@ -100,15 +115,17 @@ class Step:
         self.positions = block.members[member]
         self.compiled, self._member, self._constants = compiled, member, constants
         self._given: list[_Given] = []
-        for part, name in compiled.inputs.items():
-            (number, is_known), node = cut.part(part), cut.node(part)
+        for part, value in compiled.inputs.items():
+            number, is_known = cut.part(part)
             position = block.places[number][member]
-            self._given.append(_Given(name, position, is_known, node.shape, node.dtype.numpy))
+            self._given.append(_Given(value.name, position, is_known, value.shape, value.elem.numpy))
         self._results: list[_Result] = []
-        for part in compiled.outputs:
+        for part, value in compiled.outputs.items():
             number, _ = cut.part(part)
             position, dtype = block.places[number][member], block.numpy_dtype(number, member)
-            self._results.append(_Result(position, dtype, cut.known_rows(part)))
+            if value.elem != Elem.of(cut.node(part).dtype):  # as the next block takes it
+                dtype = value.elem.numpy
+            self._results.append(_Result(position, cut.node(part).shape, dtype, cut.known_rows(part)))
         self.reads = [given.position for given in self._given if not given.is_known]
         self.writes = [result.position for result in self._results]
 
@@ -138,8 +155,10 @@ class Schedule:
     ) -> None:
         """Those in `also` are computed too, in full, though nobody may need them."""
         steps: list[Step] = []
-        for section, cuts in zip(sections, cut_sections(sections, symbols, wanted, start, also), strict=True):
-            compiled = [graphs.compile(cut) for cut in cuts]
+        cuts = cut_sections(sections, symbols, wanted, start, also)
+        every = iter(graphs.compile([cut for own in cuts for cut in own], {*wanted, *also}))
+        for section, own in zip(sections, cuts, strict=True):
+            compiled = [next(every) for _ in own]
             members = range(len(section[0].members))
             steps += [Step(graph, member, graphs.constants) for member in members for graph in compiled]
         self.steps = list(_useful(steps, {*wanted, *also}))

@@ -1,7 +1,8 @@
 """ONNX Runtime sessions as the exactness rules want them: no graph optimisation, the plain CPU provider."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from oracle_node.errors import DeterminismError
 from oracle_node.executors.onnx.graph import Graph
 from oracle_node.executors.onnx.runtime import ort
+from oracle_node.executors.onnx.trace import kernel_times
 
 MINIMUM_VERSION = (1, 23, 2)
 """Older ones have no correctly rounded float32 square root, or lose the sign of zero (docs: numerics)."""
@@ -18,6 +20,7 @@ EXECUTION_MODE = ort.ExecutionMode.ORT_SEQUENTIAL
 EXECUTION_ORDER = ort.ExecutionOrder.PRIORITY_BASED
 """Nodes run in the order in which the plan wrote them: what was just computed is read while it is in the cache."""
 PROVIDER = "CPUExecutionProvider"
+_NUMBERS = count()
 
 
 def require_supported_version(version: str = ort.__version__) -> None:
@@ -60,19 +63,25 @@ class Session:
             options.add_session_config_entry("session.use_env_allocators", "1")
         if traces is not None:
             options.enable_profiling = True
-            options.profile_file_prefix = str(traces / "kernels")
+            options.profile_file_prefix = str(traces / f"kernels{next(_NUMBERS)}")
         model, constants = graph.serialize()
         if constants:
             values = [ort.OrtValue.ortvalue_from_numpy(array) for array in constants.values()]
             options.add_external_initializers(list(constants), values)
         self._constants = constants  # the session reads their memory
         self._names = [output.name for output in graph.outputs]
+        read = graph.used_names()
+        self._aliases = {name: known for name, known in graph.aliases.items() if name in read}
         self._session = ort.InferenceSession(model, options, providers=[PROVIDER])
+        self._inputs = {given.name for given in self._session.get_inputs()}
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The graph's outputs by name."""
-        return dict(zip(self._names, self._session.run(self._names, dict(inputs)), strict=True))
+        feeds = {name: array for name, array in inputs.items() if name in self._inputs}
+        for name, (source, shape) in self._aliases.items():
+            feeds[name] = inputs[source].reshape(shape)
+        return dict(zip(self._names, self._session.run(self._names, feeds), strict=True))
 
-    def end_trace(self) -> Path:
-        """Stop recording; the file that ONNX Runtime wrote."""
-        return Path(self._session.end_profiling())
+    def end_trace(self) -> Iterator[tuple[int, str, float]]:
+        """Stop recording: label, operator and median seconds of every node."""
+        return kernel_times(Path(self._session.end_profiling()))

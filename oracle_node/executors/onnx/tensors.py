@@ -73,6 +73,14 @@ class Tensor:
     parts: Joined | None = None
     signed_zero: bool = False
     balanced: bool = False
+    deferred: Callable[[Elem], Value] | None = None
+    """Makes the first form, of an input that comes in any type."""
+
+    @property
+    def ready(self) -> tuple[Elem, ...]:
+        """The element types that it has without a cast."""
+        is_open = self.array is not None or (self.deferred is not None and not self.forms)
+        return tuple(Elem) if is_open else tuple(self.forms)
 
     @property
     def count(self) -> int:
@@ -107,6 +115,10 @@ class Tensors:
         if elem not in tensor.forms:
             if tensor.array is not None:
                 tensor.forms[elem] = self.constant(tensor.array.cast(elem.numpy))
+            elif tensor.deferred is not None and not tensor.forms:
+                first = tensor.deferred(elem if elem in EXACT else Elem.of(tensor.dtype))
+                tensor.forms[first.elem] = first
+                tensor.forms.setdefault(elem, self.graph.cast(first, elem))
             else:
                 tensor.forms[elem] = self.graph.cast(self.any_form(ref), elem)
         return tensor.forms[elem]
@@ -144,7 +156,7 @@ class Tensors:
             tensor = self[ref]
             if tensor.array is not None:
                 value = self.constant(self.array(ref, view, elem))
-            elif elem in tensor.forms or self._cast_first(ref, view, elem):
+            elif elem in tensor.ready or self._cast_first(ref, view, elem):
                 value = read(self.graph, self.form(ref, elem), view)
             else:
                 value = self.graph.cast(read(self.graph, self.any_form(ref), view), elem)

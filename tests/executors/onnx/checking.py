@@ -12,7 +12,7 @@ from oracle_node.executors.onnx.constants import Constants
 from oracle_node.executors.onnx.graph import Graph
 from oracle_node.executors.onnx.plan import Plan
 from oracle_node.executors.onnx.repetition import computed_instructions
-from oracle_node.tape.analysis import analyse
+from oracle_node.tape.analysis import Analysis, analyse
 from oracle_node.tape.builder import TapeBuilder
 from oracle_node.tape.instruction import Source, Tape
 from oracle_node.tape.types import DType
@@ -27,16 +27,27 @@ def new_builder(dtype: DType = DType.I16, elements: int = 0) -> TapeBuilder:
 
 
 def require_exact(builder: TapeBuilder, result: View, request: np.ndarray = EMPTY) -> Counter[str]:
-    """The result alone, and every tensor, equal the reference's bits; returns the kernels of the result's graph."""
+    """The result alone, and every tensor, equal the reference's bits, with loops and without.
+
+    Returns the kernels of the result's graph, which has no loops.
+    """
     tape = builder.finish(result)
     sources = (request, EMPTY, EMPTY)
     symbols = tape.symbols((len(request), 0, 0))
     expected = dict(reference.run(tape, symbols, sources))
+    _require_same(expected[tape.output], looping(tape).run(symbols, sources, [tape.output])[tape.output])
     executor = OnnxExecutor(tape)
     _require_same(expected[tape.output], executor.run(symbols, sources, [tape.output])[tape.output])
     for index, tensor in executor.stream(symbols, sources):
         _require_same(expected[index], tensor)
     return kernels(tape, symbols, [tape.output])
+
+
+def looping(tape: Tape, analysis: Analysis | None = None) -> OnnxExecutor:
+    """An executor that compiles to loops whatever can be, at once."""
+    executor = OnnxExecutor(tape, analysis=analysis, loops_after=0)
+    executor.loops_from_ns = 0
+    return executor
 
 
 def kernels(tape: Tape, symbols: tuple[int, ...], wanted: Sequence[int]) -> Counter[str]:

@@ -10,17 +10,22 @@ from oracle_node.executors.onnx import OnnxExecutor
 from oracle_node.executors.onnx.session import require_supported_version
 from oracle_node.tape.analysis import Analysis
 from oracle_node.tape.region import Region
+from tests.executors.onnx.checking import looping
 from tests.strategies import Case, cases
 
 _SETTINGS = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def _executor(case: Case, threads: int) -> OnnxExecutor:
+    return OnnxExecutor(case.tape, threads, _analysis(case))
+
+
+def _analysis(case: Case) -> Analysis:
     tape = case.tape
     analysis = Analysis(Region(tape.sources), tape.weights, tape.step_bound)
     for instruction in tape.instructions:
         analysis.admit(instruction)
-    return OnnxExecutor(tape, threads, analysis)
+    return analysis
 
 
 def _require_same(expected: dict[int, np.ndarray], found: dict[int, np.ndarray]) -> None:
@@ -43,6 +48,16 @@ def test_run__the_last_tensor_alone__equals_the_reference(case: Case) -> None:
     expected = dict(reference.run(case.tape, case.symbols, case.sources))
     last = max(expected)
     _require_same({last: expected[last]}, _executor(case, 1).run(case.symbols, case.sources, [last]))
+
+
+@given(cases(instructions=12))
+@_SETTINGS
+def test_run__with_loops_wherever_they_can_be__equals_the_reference(case: Case) -> None:
+    expected = dict(reference.run(case.tape, case.symbols, case.sources))
+    last = max(expected)
+    executor = looping(case.tape, _analysis(case))
+    _require_same({last: expected[last]}, executor.run(case.symbols, case.sources, [last]))
+    _require_same(expected, executor.run(case.symbols, case.sources, list(expected)))
 
 
 @given(cases())

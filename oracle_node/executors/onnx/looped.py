@@ -1,0 +1,195 @@
+"""A set of elementwise nodes as compiled loops: the counterpart of `plan` for what no matrix product is in."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from math import prod
+from time import perf_counter
+from typing import cast
+
+import numpy as np
+
+from oracle_node.executors.loops.loop import Access, Loop
+from oracle_node.executors.onnx.constants import Constant, Constants
+from oracle_node.executors.onnx.graph import Elem, Value
+from oracle_node.executors.onnx.joining import Joins, readers
+from oracle_node.executors.onnx.nodes import Join, Node
+from oracle_node.executors.onnx.plan import cone
+from oracle_node.executors.onnx.tensors import Reading
+from oracle_node.executors.onnx.views import contiguous
+from oracle_node.tape.instruction import Opcode, Reduction
+from oracle_node.tape.scalar import Program
+
+_COPY = Program()
+
+
+class LoopPlan:
+    """The loops of a set of nodes, and their inputs and outputs, as `Plan` has them.
+
+    `carriers` are the types in which graphs take and give tensors of integers; the others are in their own.
+    """
+
+    def __init__(
+        self,
+        node: Callable[[int], Node],
+        constants: Constants,
+        wanted: Collection[int],
+        given: Collection[int],
+        carriers: Mapping[int, Elem],
+    ) -> None:
+        self._node, self._carriers = node, carriers
+        self.inputs: dict[int, Value] = {}
+        self.outputs: dict[int, Value] = {}
+        self.fed: dict[str, Constant] = {}
+        self.loops: list[tuple[int, Loop]] = []
+        """In order, each with the node it is for."""
+        self.arrays: list[np.ndarray | None] = []
+        """The buffers: constants, and what lies between the loops; None for inputs and outputs."""
+        self._buffers: dict[int, int] = {}
+        needed = cone(node, wanted, given)
+        computed = sorted(needed.difference(given))
+        self._joins, self._homes = Joins(node, computed, wanted), _homes(node, computed, wanted)
+        for number in sorted(needed - self._joins.hidden - self._homes.keys()):
+            own = node(number)
+            value = Value(f"tensor{number}", self._elem(number), own.shape)
+            self._buffers[number] = len(self.arrays)
+            array: np.ndarray | None = None
+            if own.opcode is Opcode.CONST:
+                array = np.ascontiguousarray(constants.weights(own.weights, own.shape).array())
+            elif number in given:
+                self.inputs[number] = value
+            elif number in wanted:
+                self.outputs[number] = value
+            else:
+                array = np.empty(own.shape, value.elem.numpy)
+            self.arrays.append(array)
+        for number in sorted(needed.difference(given, self._joins.hidden)):
+            if node(number).opcode is not Opcode.CONST:
+                self.loops += [
+                    (number, loop) for loop in self._lower(number, node(number)) if prod(loop.shape)
+                ]
+
+    def buffer(self, number: int) -> int:
+        """Where a tensor lies."""
+        return self._buffers[number]
+
+    def _elem(self, number: int) -> Elem:
+        return self._carriers.get(number, Elem.of(self._node(number).dtype))
+
+    def _lower(self, number: int, node: Node) -> Iterator[Loop]:
+        """The loops that compute one node."""
+        home, offset, strides = self._home(number)
+        write = self._access(home, offset, strides)
+        match node.tail:
+            case Program():
+                mapped = self._joins.elementwise(number)
+                reads = tuple(map(self._read, mapped.readings))
+                yield Loop(mapped.program, mapped.intervals, node.shape, reads, write)
+            case Reduction() as reduction:
+                reduce = self._joins.reduction(number, reduction)
+                reads = tuple(map(self._read, reduce.readings))
+                yield Loop(
+                    reduce.program, reduce.intervals, node.shape, reads, write, reduce.reducer, reduce.reduce_shape
+                )  # fmt: skip
+            case Join(axis):
+                for reading, start in _parts(node, axis):
+                    if reading.ref not in self._homes:
+                        part = self._access(home, offset + start * strides[axis], strides)
+                        intervals = (self._node(reading.ref).bounds.interval,)
+                        yield Loop(_COPY, intervals, reading.view.shape, (self._read(reading),), part)
+            case _:
+                raise AssertionError(f"{node.opcode.name} is no loop")
+
+    def _home(self, number: int) -> tuple[int, int, tuple[int, ...]]:
+        """Where a computed tensor is written: the tensor that has a buffer, offset and strides in it."""
+        node = self._node(number)
+        if number not in self._homes:
+            return number, 0, contiguous(node.shape)
+        joined, axis, start = self._homes[number]
+        home, offset, strides = self._home(joined)
+        outer = zip(self._node(joined).shape, strides, strict=True)
+        walked = iter([stride for n, stride in outer if n > 1])
+        return home, offset + start * strides[axis], tuple(0 if n == 1 else next(walked) for n in node.shape)
+
+    def _read(self, reading: Reading) -> Access:
+        return self._access(reading.ref, reading.view.offset, reading.view.strides)
+
+    def _access(self, number: int, offset: int, strides: tuple[int, ...]) -> Access:
+        elem, kind = self._elem(number), self._node(number).dtype.kind
+        return Access(self._buffers[number], elem.numpy, kind, offset, strides)
+
+
+def _parts(node: Node, axis: int) -> Iterator[tuple[Reading, int]]:
+    """Every operand of a CONCAT and where it starts."""
+    lengths = [reading.view.shape[axis] for reading in node.readings]
+    return zip(node.readings, accumulate(lengths, initial=0), strict=False)
+
+
+def _homes(
+    node: Callable[[int], Node], computed: Sequence[int], wanted: Collection[int]
+) -> dict[int, tuple[int, int, int]]:
+    """Tensors that are computed to be joined only, and are written there at once: the CONCAT, its axis, the start."""
+    homes: dict[int, tuple[int, int, int]] = {}
+    for number, reading_numbers in readers(node, computed).items():
+        if number in wanted or len(reading_numbers) != 1:
+            continue
+        (joined,) = reading_numbers
+        outer, own = node(joined), node(number)
+        if not isinstance(outer.tail, Join) or own.opcode is Opcode.CONST or outer.refs.count(number) != 1:
+            continue
+        axis = outer.tail.axis
+        for reading, start in _parts(outer, axis):
+            sizes = [
+                n for a, n in enumerate(reading.view.shape) if n > 1 or (a == axis and outer.shape[a] > 1)
+            ]
+            is_whole = reading.ref == number and reading.view.is_identity_of(prod(own.shape))
+            if is_whole and sizes == [n for n in own.shape if n > 1]:
+                homes[number] = (joined, axis, start)
+    return homes
+
+
+@dataclass(frozen=True, slots=True)
+class _Timed:
+    """A function of loops, what it is for, and the seconds of its runs."""
+
+    label: int
+    function: Callable[[Sequence[np.ndarray]], None]
+    seconds: list[float] = field(default_factory=list)
+
+
+class Loops:
+    """A plan's loops, compiled."""
+
+    def __init__(self, plan: LoopPlan, traced: bool) -> None:
+        """Traced, each loop is a function of its own, and its time is recorded."""
+        from oracle_node.executors.loops.canary import require_exact  # llvmlite is not installed everywhere
+        from oracle_node.executors.loops.compiler import compiled
+
+        require_exact()
+        loops = plan.loops
+        groups = [[entry] for entry in loops] if traced else [loops]
+        self._functions = [
+            _Timed(group[-1][0], compiled(tuple(loop for _, loop in group))) for group in groups if group
+        ]
+        self._plan = plan
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The outputs by name."""
+        plan = self._plan
+        arrays = list(plan.arrays)
+        for number, value in plan.inputs.items():
+            arrays[plan.buffer(number)] = np.ascontiguousarray(feeds[value.name])
+        results: dict[str, np.ndarray] = {}
+        for number, value in plan.outputs.items():
+            array = np.empty(value.shape, value.elem.numpy)
+            results[value.name] = arrays[plan.buffer(number)] = array
+        for timed in self._functions:
+            start = perf_counter()
+            timed.function(cast("list[np.ndarray]", arrays))
+            timed.seconds.append(perf_counter() - start)
+        return results
+
+    def end_trace(self) -> Iterator[tuple[int, str, float]]:
+        """Label, "Loop" and median seconds of every function."""
+        for timed in self._functions:
+            yield timed.label, "Loop", float(np.median(timed.seconds[1:] or timed.seconds))
