@@ -4,5 +4,5 @@
 set -eu
 cd "$(dirname "$0")/.."
 "${PYTHON:-python3}" -m venv "$1"
-"$1/bin/pip" install --quiet --disable-pip-version-check --only-binary=:all: --no-binary=oracle-node .
+"$1/bin/pip" install --quiet --disable-pip-version-check --only-binary=:all: --no-binary=oracle-node '.[fast]'
 "$1/bin/oracle-node" --version

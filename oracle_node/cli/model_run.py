@@ -124,7 +124,7 @@ def selftest(directory: Path, elements: int, input_file: Path | None, seed: int,
     requests = checks.random_requests(loaded, 2, seed)
     if input_file is not None:
         requests.append(read_request(input_file, loaded))
-    engine = make_executor(loaded.tape)
+    engine = make_executor(loaded.tape, loops_after=0)
     with out.progress("checking", elements) as advance:
         found = checks.selftest(loaded, engine, requests, elements, seed, advance)
     out.result(

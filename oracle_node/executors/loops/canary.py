@@ -1,11 +1,9 @@
-"""The start-up check that LLVM's code is exact on this machine: every scalar operation beside numpy's, to the bit."""
+"""The check that LLVM's code is exact on this machine: every scalar operation beside numpy's, to the bit."""
 
-from functools import cache
 from itertools import accumulate
 
 import numpy as np
 
-from oracle_node.errors import DeterminismError
 from oracle_node.executors.loops.compiler import Function
 from oracle_node.executors.loops.loop import Access, Loop
 from oracle_node.executors.scalar import run_program
@@ -27,16 +25,6 @@ _LARGE = [
     (1 << 62) + 12345,
     -(1 << 63),
 ]
-
-
-@cache
-def require_exact() -> None:
-    """DeterminismError naming the operations whose results differ; checked once a process."""
-    wrong = sorted(wrong_operations())
-    if wrong:
-        raise DeterminismError(
-            f"LLVM's code is not exact on this machine ({', '.join(wrong)}): uninstall llvmlite, the node does without"
-        )
 
 
 def wrong_operations() -> list[str]:

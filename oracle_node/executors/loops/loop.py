@@ -43,6 +43,11 @@ class Loop:
     reduce_shape: tuple[int, ...] = ()
 
     @property
+    def count(self) -> int:
+        """How many elements are written."""
+        return prod(self.shape)
+
+    @property
     def width(self) -> int:
         """How many results become one."""
         return prod(self.reduce_shape)

@@ -21,8 +21,9 @@ def environment(threads: int) -> dict[str, Any]:
     simd = np.show_config(mode="dicts")["SIMD Extensions"]
     return {
         "executor": "onnx",
-        "package_version": _package_version(),
+        "package_version": _version("oracle-node") or "unknown",
         "onnxruntime_version": ort.__version__,
+        "llvmlite_version": _version("llvmlite"),
         "numpy_version": np.__version__,
         "machine": platform.machine(),
         "cpu_features": [*simd.get("baseline", ()), *simd.get("found", ())],
@@ -34,8 +35,9 @@ def environment(threads: int) -> dict[str, Any]:
     }
 
 
-def _package_version() -> str:
+def _version(package: str) -> str | None:
+    """None where it is not installed."""
     try:
-        return version("oracle-node")
+        return version(package)
     except PackageNotFoundError:
-        return "unknown"
+        return None

@@ -67,7 +67,7 @@ class OnnxExecutor:
     """Layers share a graph from so many bytes of weights on …"""
     shared_instructions = 96
     """… or, where shapes depend on lengths, if that saves compiling so many instructions."""
-    loops_from_ns = 20_000.0
+    loops_from_ns = 50_000.0
     """Instructions in a row are compiled to loops from so many nanoseconds that this saves, by estimate."""
     remembers = True
     """Where layers share graphs, a run takes over from the one before what is proved to be the same."""
@@ -86,7 +86,7 @@ class OnnxExecutor:
         require_supported_version()
         require_exact(threads)
         self.tape, self.threads = tape, threads
-        self._loops_after = loops_after if loops.available() else None
+        self._loops_after = loops_after
         self._analysis = analysis if analysis is not None else analyse(tape)
         self._last = last_readers(tape)
         self._layout = Layout(tape, self._analysis, self._repetition())
@@ -112,8 +112,7 @@ class OnnxExecutor:
         known = last.known if last is not None and same is not None else {}
         key = (tuple(symbols), asked, same, frozenset(known))
         times = self._runs[key].times if key in self._runs else 0
-        is_ripe = times == self._loops_after and self._layout.loops(symbols, self.loops_from_ns)
-        if key not in self._runs or is_ripe:
+        if key not in self._runs or (times == self._loops_after and self._has_loops(symbols)):
             self._runs[key] = self._plan_run(symbols, asked, same, key[-1], times)
             self._evict(self._runs, _RUN_GRAPHS)
         self._runs.move_to_end(key)
@@ -138,6 +137,10 @@ class OnnxExecutor:
     def forget(self) -> None:
         """Take nothing over from the last run."""
         self._last_run = None
+
+    def _has_loops(self, symbols: Symbols) -> bool:
+        """Whether anything is worth compiling, and can be compiled here."""
+        return bool(self._layout.loops(symbols, self.loops_from_ns)) and loops.usable()
 
     def _same_rows(
         self,
@@ -166,8 +169,10 @@ class OnnxExecutor:
         known: frozenset[int],
         times: int,
     ) -> _Run:
-        has_loops = self._loops_after is not None and times >= self._loops_after
-        sections = self._layout.whole(symbols, self.loops_from_ns if has_loops else None)
+        is_ripe = self._loops_after is not None and times >= self._loops_after
+        sections = self._layout.whole(
+            symbols, self.loops_from_ns if is_ripe and self._has_loops(symbols) else None
+        )
         if not self._graphs.feeding:
             return _Run(Schedule(sections, symbols, wanted, from_the_first, self._graphs), frozenset())
         start: FirstRow

@@ -162,10 +162,8 @@ class Loops:
 
     def __init__(self, plan: LoopPlan, traced: bool) -> None:
         """Traced, each loop is a function of its own, and its time is recorded."""
-        from oracle_node.executors.loops.canary import require_exact  # llvmlite is not installed everywhere
-        from oracle_node.executors.loops.compiler import compiled
+        from oracle_node.executors.loops.compiler import compiled  # llvmlite is not installed everywhere
 
-        require_exact()
         loops = plan.loops
         groups = [[entry] for entry in loops] if traced else [loops]
         self._functions = [

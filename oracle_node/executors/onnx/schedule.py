@@ -46,8 +46,8 @@ class Graphs:
                 continue
             plan = Plan(cut.node, self.constants, wanted, cut.given, self.feeding, borders.loose(cut))
             borders.settle(cut, {**plan.inputs, **plan.outputs})
-            arena = self.feeding or len(cuts) > 1
-            session = Session(plan.graph, self.threads, arena, self.traces) if wanted else None
+            in_turn = self.feeding or len(cuts) > 1
+            session = Session(plan.graph, self.threads, in_turn, self.traces) if wanted else None
             compiled[cut] = Compiled(plan, cut, session)
         return [compiled[cut] for cut in cuts]
 
@@ -56,8 +56,8 @@ class Compiled:
     """A plan and what runs it: None for one that computes nothing."""
 
     def __init__(self, plan: Plan | LoopPlan, cut: Cut, runner: Session | Loops | None) -> None:
-        self.inputs, self.fed, self.cut = plan.inputs, plan.fed, cut
-        self.outputs = plan.outputs
+        self.plan, self.cut = plan, cut
+        self.inputs, self.outputs, self.fed = plan.inputs, plan.outputs, plan.fed
         self._runner = runner
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> Iterable[np.ndarray]:
