@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Run Python with numpy, onnx and ONNX Runtime on an emulated processor:
+# Run Python with numpy, llvmlite, onnx and ONNX Runtime on an emulated processor:
 #
 #   emulated-python.sh CPU script.py ARGUMENTS…
 #
@@ -38,10 +38,10 @@ if [ ! -x "$root/arm64/usr/bin/python3.11" ]; then
     zlib1g libexpat1 libffi8 libssl3 libbz2-1.0 liblzma5 libsqlite3-0 libuuid1
 fi
 site=$root/site-$ort
-if [ ! -d "$site/onnxruntime" ]; then
+if [ ! -d "$site/llvmlite" ]; then
   platforms=(); for tag in manylinux_2_28 manylinux_2_27 manylinux_2_17 manylinux2014; do platforms+=(--platform "${tag}_aarch64"); done
   "${PYTHON:-python3}" -m pip install -q --no-deps --only-binary=:all: --python-version 3.11 --implementation cp "${platforms[@]}" \
-    --target "$site" "onnxruntime==$ort" "numpy<2.5" onnx ml_dtypes protobuf flatbuffers packaging typing_extensions
+    --target "$site" "onnxruntime==$ort" "numpy<2.5" llvmlite onnx ml_dtypes protobuf flatbuffers packaging typing_extensions
 fi
 export PYTHONPATH=$site${PYTHONPATH:+:$PYTHONPATH}
 exec "$root/qemu/usr/bin/qemu-aarch64-static" -L "$root/arm64" -cpu "$cpu" "$root/arm64/usr/bin/python3.11" "$@"

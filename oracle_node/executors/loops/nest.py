@@ -14,6 +14,8 @@ _TYPES: dict[str, ir.Type] = {
 }  # fmt: skip
 _UNROLLED = 32
 """So many results that become one are written out, so that LLVM makes vectors of the axes around them."""
+_MOST_WRITTEN = 512
+"""Operations that may be written out: compiling takes longer than in proportion."""
 _SHORT = 4
 _SIGN = 0x7FFFFFFF
 
@@ -82,7 +84,7 @@ class _Nest:
     def _reduce(self, coordinates: list[ir.Value]) -> None:
         """All that becomes one element: written out, or in loops."""
         loop = self._loop
-        if loop.width <= _UNROLLED:
+        if loop.width <= _UNROLLED and loop.width * len(loop.program.ops) <= _MOST_WRITTEN:
             each = product(*(map(I64, range(n)) for n in loop.reduce_shape))
             values = [self._key(self._result([*coordinates, *place])) for place in each]
             total = values[0] if values else self._start()

@@ -1,7 +1,6 @@
 """A set of elementwise nodes as compiled loops: the counterpart of `plan` for what no matrix product is in."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import accumulate
 from math import prod
 from time import perf_counter
@@ -148,15 +147,6 @@ def _homes(
     return homes
 
 
-@dataclass(frozen=True, slots=True)
-class _Timed:
-    """A function of loops, what it is for, and the seconds of its runs."""
-
-    label: int
-    function: Callable[[Sequence[np.ndarray]], None]
-    seconds: list[float] = field(default_factory=list)
-
-
 class Loops:
     """A plan's loops, compiled."""
 
@@ -164,11 +154,11 @@ class Loops:
         """Traced, each loop is a function of its own, and its time is recorded."""
         from oracle_node.executors.loops.compiler import compiled  # llvmlite is not installed everywhere
 
-        loops = plan.loops
-        groups = [[entry] for entry in loops] if traced else [loops]
+        groups = [[entry] for entry in plan.loops] if traced else [plan.loops]
         self._functions = [
-            _Timed(group[-1][0], compiled(tuple(loop for _, loop in group))) for group in groups if group
+            (group[-1][0], compiled(tuple(loop for _, loop in group))) for group in groups if group
         ]
+        self._seconds: list[list[float]] | None = [[] for _ in groups] if traced else None
         self._plan = plan
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -181,13 +171,14 @@ class Loops:
         for number, value in plan.outputs.items():
             array = np.empty(value.shape, value.elem.numpy)
             results[value.name] = arrays[plan.buffer(number)] = array
-        for timed in self._functions:
+        for place, (_, function) in enumerate(self._functions):
             start = perf_counter()
-            timed.function(cast("list[np.ndarray]", arrays))
-            timed.seconds.append(perf_counter() - start)
+            function(cast("list[np.ndarray]", arrays))
+            if self._seconds is not None:
+                self._seconds[place].append(perf_counter() - start)
         return results
 
     def end_trace(self) -> Iterator[tuple[int, str, float]]:
         """Label, "Loop" and median seconds of every function."""
-        for timed in self._functions:
-            yield timed.label, "Loop", float(np.median(timed.seconds[1:] or timed.seconds))
+        for (label, _), seconds in zip(self._functions, self._seconds or (), strict=True):
+            yield label, "Loop", float(np.median(seconds[1:] or seconds))
