@@ -4,7 +4,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from oracle_node.executors.loops.compiler import Function
+from oracle_node.executors.loops.compiler import Function, address
 from oracle_node.executors.loops.loop import Access, Loop
 from oracle_node.executors.scalar import run_program
 from oracle_node.tape.interval import Interval
@@ -33,7 +33,9 @@ def wrong_operations() -> list[str]:
     cases = [_Case(op, np.array(edges, np.int64)) for edges in (_SMALL, _LARGE) for op in operations]
     buffers = [buffer for case in cases for buffer in case.buffers]
     starts = accumulate((len(case.buffers) for case in cases), initial=0)
-    Function([case.loop(start) for case, start in zip(cases, starts, strict=False)])(buffers)
+    Function([case.loop(start) for case, start in zip(cases, starts, strict=False)])(
+        [address(buffer) for buffer in buffers]
+    )
     return sorted({case.op.name for case in cases if not case.is_exact()})
 
 

@@ -1,11 +1,17 @@
-"""In which types graphs and loops hand integers to each other: what the graph works with, so that nobody converts."""
+"""What graphs and loops hand to each other: integers in the type that the graph works with, and windows of them ready
+made, so that nobody converts or gathers what the loops can write as it is needed."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
 from oracle_node.executors.onnx.graph import Elem, Value
 from oracle_node.executors.onnx.rows import Cut
+from oracle_node.executors.onnx.tensors import Port
+from oracle_node.executors.onnx.views import View
 from oracle_node.tape.types import DType
+
+Orders = Mapping[View | None, Elem]
+"""The types in which a tensor is handed over, whole (None) or through a view."""
 
 
 class Borders:
@@ -15,7 +21,7 @@ class Borders:
         self._kept = kept
         self._makers: dict[int, Cut] = {}
         self._readers: dict[int, list[Cut]] = defaultdict(list)
-        self._settled: dict[int, Elem] = {}
+        self._orders: dict[int, dict[View | None, Elem]] = defaultdict(dict)
         for cut in cuts:
             for part in cut.outputs:
                 self._makers.update(dict.fromkeys(_places(cut, part), cut))
@@ -23,21 +29,37 @@ class Borders:
                 for position in _places(cut, part):
                     self._readers[position].append(cut)
 
-    def loose(self, cut: Cut) -> dict[int, Elem | None]:
-        """The integers that a graph exchanges with loops alone, and their type; None where the graph may choose."""
+    def loose(self, cut: Cut) -> dict[int, Orders]:
+        """The integers that a graph exchanges with loops alone, and what was ordered before; the rest it may choose."""
         parts = [part for part in (*cut.given, *cut.outputs) if self._is_loose(cut, part)]
-        return {part: self._settled.get(_places(cut, part)[0]) for part in parts}
+        return {part: self._orders[_places(cut, part)[0]] for part in parts}
 
-    def settle(self, cut: Cut, values: Mapping[int, Value]) -> None:
-        """What the graph has said."""
-        for part in self.loose(cut):
-            if part in values:
-                self._settled.setdefault(_places(cut, part)[0], values[part].elem)
+    def settle(self, cut: Cut, values: Mapping[Port, Value]) -> None:
+        """What the graph has chosen."""
+        loose = self.loose(cut)
+        for port, value in values.items():
+            if port.ref in loose:
+                self._orders[_places(cut, port.ref)[0]].setdefault(port.view, value.elem)
 
-    def settled(self, cut: Cut) -> dict[int, Elem]:
-        """The types that are not the tensors' own."""
-        places = {part: _places(cut, part)[0] for part in (*cut.given, *cut.outputs)}
-        return {part: self._settled[p] for part, p in places.items() if p in self._settled}
+    def given(self, cut: Cut) -> dict[int, Elem]:
+        """For loops: the types of what they read, where those are not the tensors' own."""
+        orders = {part: self._orders[_places(cut, part)[0]] for part in cut.given}
+        return {part: found[None] for part, found in orders.items() if None in found}
+
+    def wanted(self, cut: Cut) -> dict[Port, Elem]:
+        """For loops: all that they hand over."""
+        ports: dict[Port, Elem] = {}
+        for part in sorted(cut.outputs):
+            position = _places(cut, part)[0]
+            orders = dict(self._orders[position])
+            if (
+                not orders
+                or position in self._kept
+                or any(r.block.is_looped for r in self._readers[position])
+            ):
+                orders.setdefault(None, Elem.of(cut.node(part).dtype))
+            ports.update({Port(part, view): elem for view, elem in orders.items()})
+        return ports
 
     def _is_loose(self, cut: Cut, part: int) -> bool:
         places = _places(cut, part)

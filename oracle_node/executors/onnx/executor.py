@@ -26,7 +26,7 @@ from oracle_node.executors.onnx.reuse import (
     from_the_first_needed,
 )
 from oracle_node.executors.onnx.rows import FirstRow
-from oracle_node.executors.onnx.schedule import Graphs, Schedule, cut_sections
+from oracle_node.executors.onnx.schedule import Arrays, Graphs, Schedule, cut_sections
 from oracle_node.executors.onnx.session import require_supported_version
 from oracle_node.executors.onnx.trace import Kernel
 from oracle_node.executors.reference import last_readers
@@ -119,7 +119,7 @@ class OnnxExecutor:
         plan = self._runs[key]
         plan.times = times + 1
         self._constants.start_round()
-        tensors = {
+        tensors: Arrays = {
             position: self._source(position, symbols, sources)
             for position in {*plan.schedule.inputs, *asked}
             if self._is_source(position)
@@ -195,14 +195,14 @@ class OnnxExecutor:
             self._evict(self._streams, _STREAM_LENGTHS)
         self._streams.move_to_end(key)
         self._constants.start_round()
-        tensors: dict[int, np.ndarray] = {}
+        tensors: Arrays = {}
         start = 0
         for step in self._streams[key].steps:
             stop = step.positions[-1] + 1
             self._read_inputs(range(start, stop), symbols, sources, tensors)
             step.run(tensors, {})
             yield from self._tensors(range(start, stop), symbols, tensors)
-            for position in [p for p in tensors if self._last.get(p, p) < stop]:
+            for position in [p for p in tensors if isinstance(p, int) and self._last.get(p, p) < stop]:
                 del tensors[position]
             start = stop
         rest = range(start, len(self.tape.instructions))
@@ -214,14 +214,14 @@ class OnnxExecutor:
         positions: range,
         symbols: Symbols,
         sources: Sequence[np.ndarray],
-        tensors: dict[int, np.ndarray],
+        tensors: Arrays,
     ) -> None:
         for position in positions:
             if self.tape.instructions[position].opcode is Opcode.INPUT:
                 tensors[position] = self._source(position, symbols, sources)
 
     def _tensors(
-        self, positions: range, symbols: Symbols, tensors: dict[int, np.ndarray]
+        self, positions: range, symbols: Symbols, tensors: Arrays
     ) -> Iterator[tuple[int, np.ndarray]]:
         """The tensors of consecutive instructions; weights are let go of as soon as the consumer has seen them."""
         for position in positions:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import accumulate
 from math import prod
 from time import perf_counter
-from typing import cast
 
 import numpy as np
 
@@ -14,8 +13,8 @@ from oracle_node.executors.onnx.graph import Elem, Value
 from oracle_node.executors.onnx.joining import Joins, readers
 from oracle_node.executors.onnx.nodes import Join, Node
 from oracle_node.executors.onnx.plan import cone
-from oracle_node.executors.onnx.tensors import Reading
-from oracle_node.executors.onnx.views import contiguous
+from oracle_node.executors.onnx.tensors import Port, Reading
+from oracle_node.executors.onnx.views import View, contiguous
 from oracle_node.tape.instruction import Opcode, Reduction
 from oracle_node.tape.scalar import Program
 
@@ -25,29 +24,32 @@ _COPY = Program()
 class LoopPlan:
     """The loops of a set of nodes, and their inputs and outputs, as `Plan` has them.
 
-    `carriers` are the types in which graphs take and give tensors of integers; the others are in their own.
+    `wanted` says in which types; `carriers` are the types of given ones that do not come in their own.
     """
 
     def __init__(
         self,
         node: Callable[[int], Node],
         constants: Constants,
-        wanted: Collection[int],
+        wanted: Mapping[Port, Elem],
         given: Collection[int],
         carriers: Mapping[int, Elem],
     ) -> None:
-        self._node, self._carriers = node, carriers
-        self.inputs: dict[int, Value] = {}
-        self.outputs: dict[int, Value] = {}
+        whole = {port.ref: elem for port, elem in wanted.items() if port.view is None}
+        self._node, self._types = node, {**carriers, **whole}
+        self.inputs: dict[Port, Value] = {}
+        self.outputs: dict[Port, Value] = {}
         self.fed: dict[str, Constant] = {}
         self.loops: list[tuple[int, Loop]] = []
         """In order, each with the node it is for."""
         self.arrays: list[np.ndarray | None] = []
         """The buffers: constants, and what lies between the loops; None for inputs and outputs."""
         self._buffers: dict[int, int] = {}
-        needed = cone(node, wanted, given)
+        self._views: dict[Port, int] = {}
+        kept = {port.ref for port in wanted}
+        needed = cone(node, kept, given)
         computed = sorted(needed.difference(given))
-        self._joins, self._homes = Joins(node, computed, wanted), _homes(node, computed, wanted)
+        self._joins, self._homes = Joins(node, computed, kept), _homes(node, computed, kept)
         for number in sorted(needed - self._joins.hidden - self._homes.keys()):
             own = node(number)
             value = Value(f"tensor{number}", self._elem(number), own.shape)
@@ -56,9 +58,9 @@ class LoopPlan:
             if own.opcode is Opcode.CONST:
                 array = np.ascontiguousarray(constants.weights(own.weights, own.shape).array())
             elif number in given:
-                self.inputs[number] = value
-            elif number in wanted:
-                self.outputs[number] = value
+                self.inputs[Port(number)] = value
+            elif number in whole:
+                self.outputs[Port(number)] = value
             else:
                 array = np.empty(own.shape, value.elem.numpy)
             self.arrays.append(array)
@@ -67,13 +69,27 @@ class LoopPlan:
                 self.loops += [
                     (number, loop) for loop in self._lower(number, node(number)) if prod(loop.shape)
                 ]
+        for port, elem in wanted.items():
+            if port.view is not None:
+                self._hand_over(port.ref, port.view, elem)
 
-    def buffer(self, number: int) -> int:
-        """Where a tensor lies."""
-        return self._buffers[number]
+    def buffer(self, port: Port) -> int:
+        """Where an input or output lies."""
+        return self._views[port] if port.view is not None else self._buffers[port.ref]
+
+    def _hand_over(self, number: int, view: View, elem: Elem) -> None:
+        """What a view reads of a computed tensor, as an output."""
+        port = Port(number, view)
+        self._views[port] = len(self.arrays)
+        self.arrays.append(None)
+        self.outputs[port] = Value(f"view{len(self._views)}", elem, view.core)
+        kind, intervals = self._node(number).dtype.kind, (self._node(number).bounds.interval,)
+        write = Access(self._views[port], elem.numpy, kind, 0, contiguous(view.core))
+        read = self._access(number, view.offset, view.strides)
+        self.loops.append((number, Loop(_COPY, intervals, view.core, (read,), write)))
 
     def _elem(self, number: int) -> Elem:
-        return self._carriers.get(number, Elem.of(self._node(number).dtype))
+        return self._types.get(number, Elem.of(self._node(number).dtype))
 
     def _lower(self, number: int, node: Node) -> Iterator[Loop]:
         """The loops that compute one node."""
@@ -152,8 +168,13 @@ class Loops:
 
     def __init__(self, plan: LoopPlan, traced: bool) -> None:
         """Traced, each loop is a function of its own, and its time is recorded."""
-        from oracle_node.executors.loops.compiler import compiled  # llvmlite is not installed everywhere
+        from oracle_node.executors.loops.compiler import (
+            address,
+            compiled,
+        )  # llvmlite is not installed everywhere
 
+        self._address = address
+        self._addresses = [0 if array is None else address(array) for array in plan.arrays]
         groups = [[entry] for entry in plan.loops] if traced else [plan.loops]
         self._functions = [
             (group[-1][0], compiled(tuple(loop for _, loop in group))) for group in groups if group
@@ -164,16 +185,15 @@ class Loops:
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The outputs by name."""
         plan = self._plan
-        arrays = list(plan.arrays)
-        for number, value in plan.inputs.items():
-            arrays[plan.buffer(number)] = np.ascontiguousarray(feeds[value.name])
-        results: dict[str, np.ndarray] = {}
-        for number, value in plan.outputs.items():
-            array = np.empty(value.shape, value.elem.numpy)
-            results[value.name] = arrays[plan.buffer(number)] = array
+        inputs = {value.name: np.ascontiguousarray(feeds[value.name]) for value in plan.inputs.values()}
+        results = {value.name: np.empty(value.shape, value.elem.numpy) for value in plan.outputs.values()}
+        addresses = list(self._addresses)
+        for ports, arrays in ((plan.inputs, inputs), (plan.outputs, results)):
+            for port, value in ports.items():
+                addresses[plan.buffer(port)] = self._address(arrays[value.name])
         for place, (_, function) in enumerate(self._functions):
             start = perf_counter()
-            function(cast("list[np.ndarray]", arrays))
+            function(addresses)
             if self._seconds is not None:
                 self._seconds[place].append(perf_counter() - start)
         return results

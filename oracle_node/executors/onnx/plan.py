@@ -19,7 +19,8 @@ from oracle_node.executors.onnx.movement import lower_concat, lower_gather
 from oracle_node.executors.onnx.nodes import SOURCES, Join, Lookup, Node
 from oracle_node.executors.onnx.products import lower_product
 from oracle_node.executors.onnx.reductions import lower_reduce
-from oracle_node.executors.onnx.tensors import EXACT, Tensor, Tensors
+from oracle_node.executors.onnx.tensors import EXACT, Port, Tensor, Tensors
+from oracle_node.executors.onnx.views import View
 from oracle_node.tape.instruction import Opcode, Reduction
 from oracle_node.tape.scalar import Program
 from oracle_node.tape.types import DType
@@ -30,7 +31,7 @@ class Plan:
 
     `given` are tensors that the graph takes as inputs, beside those of INPUTs; `wanted` ones are outputs, in their own
     types and shapes. With `feeding`, large constants are inputs too: `fed` names them. Integers in `loose` are given
-    and wanted in the type that is said there, or in any that suits the graph.
+    and wanted in the types that are said there, or in any that suits the graph, and given through views if it likes.
     """
 
     def __init__(
@@ -40,14 +41,14 @@ class Plan:
         wanted: Collection[int],
         given: Collection[int] = (),
         feeding: bool = False,
-        loose: Mapping[int, Elem | None] | None = None,
+        loose: Mapping[int, Mapping[View | None, Elem]] | None = None,
     ) -> None:
         self._node, self._loose = node, loose or {}
         self.graph = Graph()
         self._tensors = Tensors(self.graph, constants, feeding)
         self._context = Context(self.graph, self._tensors)
-        self.inputs: dict[int, Value] = {}
-        self.outputs: dict[int, Value] = {}
+        self.inputs: dict[Port, Value] = {}
+        self.outputs: dict[Port, Value] = {}
         needed = cone(node, wanted, given)
         self._joins = Joins(node, sorted(needed.difference(given)), wanted)
         for position in sorted(needed - self._joins.hidden):
@@ -56,7 +57,7 @@ class Plan:
             if position not in given:
                 self._expose(position)
         read = self.graph.used_names()
-        self.inputs = {position: value for position, value in self.inputs.items() if value.name in read}
+        self.inputs = {port: value for port, value in self.inputs.items() if value.name in read}
         self.fed: dict[str, Constant] = {
             name: constant for name, constant in self._tensors.fed.items() if name in read
         }
@@ -85,13 +86,16 @@ class Plan:
             tensor.parts = result.parts
             tensor.signed_zero = result.signed_zero
 
-    def _input(self, position: int, elem: Elem) -> Value:
-        """Make a tensor an input, in the type that was settled, or in this one."""
-        elem = self._loose.get(position) or elem
-        tensor = self._tensors[position]
-        tensor.signed_zero |= position in self._loose and elem in (Elem.F32, Elem.F64)
-        self.inputs[position] = self.graph.input(f"tensor{len(self.inputs)}", elem, tensor.shape)
-        return self.inputs[position]
+    def _input(self, position: int, elem: Elem, view: View | None = None) -> Value:
+        """Make a tensor, or a view of it, an input: in the type ordered before, or in this one if it may be."""
+        tensor, port = self._tensors[position], Port(position, view)
+        if port not in self.inputs:
+            if position in self._loose:
+                elem = self._loose[position].get(view, elem if elem in EXACT else Elem.of(tensor.dtype))
+                tensor.signed_zero |= elem in (Elem.F32, Elem.F64)
+            shape = tensor.shape if view is None else view.core
+            self.inputs[port] = self.graph.input(f"tensor{len(self.inputs)}", elem, shape)
+        return self.inputs[port]
 
     def _compute(self, position: int, node: Node) -> Result:
         is_float = node.dtype is DType.F32
@@ -117,7 +121,7 @@ class Plan:
         if position in self._loose:
             elem = next((form for form in tensor.forms if form in EXACT), elem)
         value = self.graph.before_reshaping(self._tensors.form(position, elem))
-        self.outputs[position] = replace(value, name=self.graph.output(value))
+        self.outputs[Port(position)] = replace(value, name=self.graph.output(value))
 
 
 def _holds_minus_zero(data: np.ndarray) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,12 +19,15 @@ from oracle_node.executors.onnx.looped import LoopPlan, Loops
 from oracle_node.executors.onnx.plan import Plan
 from oracle_node.executors.onnx.rows import Cut, FirstRow
 from oracle_node.executors.onnx.session import Session
+from oracle_node.executors.onnx.tensors import Port
 from oracle_node.executors.onnx.trace import Kernel
+from oracle_node.executors.onnx.views import View
 from oracle_node.tape.affine import Symbols
 
 Section = Sequence[Block]
-Arrays = dict[int, np.ndarray]
-"""Tensors by position."""
+Key = int | tuple[int, View]
+"""The position of a tensor, and the view through which it was handed over, if it was."""
+Arrays = dict[Key, np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +43,11 @@ class Graphs:
         """What computes each cut; tensors at `kept` positions come in their own types."""
         borders, compiled = Borders(cuts, kept), dict[Cut, Compiled]()
         for cut in sorted(cuts, key=lambda cut: cut.block.is_looped):  # loops go by what graphs have settled
-            wanted, settled = sorted(cut.outputs), borders.settled(cut)
             if cut.block.is_looped:
-                loops = LoopPlan(cut.node, self.constants, wanted, cut.given, settled)
+                loops = LoopPlan(cut.node, self.constants, borders.wanted(cut), cut.given, borders.given(cut))
                 compiled[cut] = Compiled(loops, cut, Loops(loops, self.traces is not None))
                 continue
+            wanted = sorted(cut.outputs)
             plan = Plan(cut.node, self.constants, wanted, cut.given, self.feeding, borders.loose(cut))
             borders.settle(cut, {**plan.inputs, **plan.outputs})
             in_turn = self.feeding or len(cuts) > 1
@@ -77,7 +81,7 @@ class _Given:
     """An input of a graph: which tensor's last elements it takes, or the first ones of what the last run knew."""
 
     name: str
-    position: int
+    key: Key
     is_known: bool
     shape: tuple[int, ...]
     dtype: np.dtype[np.generic]
@@ -94,51 +98,51 @@ class _Given:
 class _Result:
     """An output of a graph, the last of its tensor's rows: behind `known_rows` of the last run's."""
 
-    position: int
+    key: Key
     shape: tuple[int, ...]
     dtype: np.dtype[np.generic]
     known_rows: int
 
-    def of(self, tensor: np.ndarray, known: Mapping[int, np.ndarray]) -> np.ndarray:
+    def of(self, tensor: np.ndarray, known: Mapping[Any, np.ndarray]) -> np.ndarray:
         """All of the tensor, as far as the run has it."""
         tensor = tensor.reshape(self.shape)
         if self.known_rows:
-            tensor = np.concatenate([known[self.position][: self.known_rows], tensor])
+            tensor = np.concatenate([known[self.key][: self.known_rows], tensor])
         return tensor.astype(self.dtype, copy=False)
 
 
 class Step:
-    """One run of a graph: for a member of a block. `reads` and `writes` are positions of tensors."""
+    """One run of a graph, or of loops, for a member of a block; `reads` and `writes` are keys of tensors."""
 
     def __init__(self, compiled: Compiled, member: int, constants: Constants) -> None:
         cut, block = compiled.cut, compiled.cut.block
         self.positions = block.members[member]
         self.compiled, self._member, self._constants = compiled, member, constants
         self._given: list[_Given] = []
-        for part, value in compiled.inputs.items():
-            number, is_known = cut.part(part)
-            position = block.places[number][member]
-            self._given.append(_Given(value.name, position, is_known, value.shape, value.elem.numpy))
+        for port, value in compiled.inputs.items():
+            number, is_known = cut.part(port.ref)
+            key = _key(block.places[number][member], port)
+            self._given.append(_Given(value.name, key, is_known, value.shape, value.elem.numpy))
         self._results: list[_Result] = []
-        for part, value in compiled.outputs.items():
-            number, _ = cut.part(part)
-            position, dtype = block.places[number][member], block.numpy_dtype(number, member)
-            if value.elem != Elem.of(cut.node(part).dtype):  # as the next block takes it
+        for port, value in compiled.outputs.items():
+            (number, _), node = cut.part(port.ref), cut.node(port.ref)
+            key, dtype = _key(block.places[number][member], port), block.numpy_dtype(number, member)
+            if port.view is not None or value.elem != Elem.of(node.dtype):  # as the next block takes it
                 dtype = value.elem.numpy
-            self._results.append(_Result(position, cut.node(part).shape, dtype, cut.known_rows(part)))
-        self.reads = [given.position for given in self._given if not given.is_known]
-        self.writes = [result.position for result in self._results]
+            shape = node.shape if port.view is None else value.shape
+            self._results.append(_Result(key, shape, dtype, cut.known_rows(port.ref)))
+        self.reads = [given.key for given in self._given if not given.is_known]
+        self.writes = [result.key for result in self._results]
 
-    def run(self, tensors: Arrays, known: Mapping[int, np.ndarray]) -> None:
+    def run(self, tensors: Arrays, known: Mapping[Any, np.ndarray]) -> None:
         """Put its tensors beside those that it reads; `known` are those of the run before."""
         feeds = {
-            given.name: given.of((known if given.is_known else tensors)[given.position])
-            for given in self._given
+            given.name: given.of((known if given.is_known else tensors)[given.key]) for given in self._given
         }
         fed = self.compiled.fed
         feeds.update(zip(fed, self._constants.arrays(fed.values(), self._member), strict=True))
         for result, tensor in zip(self._results, self.compiled.run(feeds), strict=True):
-            tensors[result.position] = result.of(tensor, known)
+            tensors[result.key] = result.of(tensor, known)
 
 
 class Schedule:
@@ -162,21 +166,22 @@ class Schedule:
             members = range(len(section[0].members))
             steps += [Step(graph, member, graphs.constants) for member in members for graph in compiled]
         self.steps = list(_useful(steps, {*wanted, *also}))
-        self.inputs = {position for step in self.steps for position in step.reads}
-        self._dead = _last_uses(self.steps, self.inputs.union(*(step.writes for step in self.steps)))
+        keys = {key for step in self.steps for key in (*step.reads, *step.writes)}
+        self.inputs = {key for step in self.steps for key in step.reads if isinstance(key, int)}
+        self._dead = _last_uses(self.steps, keys)
 
     def end_trace(self) -> Iterator[Kernel]:
         """The kernels of all graphs that were compiled for tracing."""
         for compiled in dict.fromkeys(step.compiled for step in self.steps):
             yield from compiled.end_trace()
 
-    def run(self, tensors: Arrays, wanted: Collection[int], known: Mapping[int, np.ndarray]) -> None:
+    def run(self, tensors: Arrays, wanted: Collection[int], known: Mapping[Any, np.ndarray]) -> None:
         """Put the wanted tensors beside the given ones; others are freed as soon as nobody reads them any more."""
         for step, dead in zip(self.steps, self._dead, strict=True):
             step.run(tensors, known)
-            for position in dead:
-                if position not in wanted:
-                    del tensors[position]
+            for key in dead:
+                if key not in wanted:
+                    del tensors[key]
 
 
 def cut_sections(
@@ -193,16 +198,20 @@ def cut_sections(
     return cuts[::-1]
 
 
-def _last_uses(steps: Sequence[Step], positions: set[int]) -> list[list[int]]:
+def _key(position: int, port: Port) -> Key:
+    return position if port.view is None else (position, port.view)
+
+
+def _last_uses(steps: Sequence[Step], keys: set[Key]) -> list[list[Key]]:
     """For every step, the tensors that no later one reads."""
-    dead: list[list[int]] = []
+    dead: list[list[Key]] = []
     for step in reversed(steps):
-        dead.append([position for position in {*step.reads, *step.writes} if position in positions])
-        positions.difference_update(dead[-1])
+        dead.append([key for key in {*step.reads, *step.writes} if key in keys])
+        keys.difference_update(dead[-1])
     return dead[::-1]
 
 
-def _useful(steps: Sequence[Step], needed: set[int]) -> Iterable[Step]:
+def _useful(steps: Sequence[Step], needed: set[Key]) -> Iterable[Step]:
     """The steps without those whose tensors nobody needs."""
     kept: list[Step] = []
     for step in reversed(steps):

@@ -44,6 +44,14 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
+class Port:
+    """What is handed over of a tensor: all of it, or what a view reads, in the shape of the view's core."""
+
+    ref: int
+    view: View | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Joined:
     """The operands of a CONCAT, for readers that would rather join something derived from them."""
 
@@ -73,8 +81,8 @@ class Tensor:
     parts: Joined | None = None
     signed_zero: bool = False
     balanced: bool = False
-    deferred: Callable[[Elem], Value] | None = None
-    """Makes the first form, of an input that comes in any type."""
+    deferred: Callable[[Elem, View | None], Value] | None = None
+    """Orders what comes in any type, whole or through a view."""
 
     @property
     def ready(self) -> tuple[Elem, ...]:
@@ -116,7 +124,7 @@ class Tensors:
             if tensor.array is not None:
                 tensor.forms[elem] = self.constant(tensor.array.cast(elem.numpy))
             elif tensor.deferred is not None and not tensor.forms:
-                first = tensor.deferred(elem if elem in EXACT else Elem.of(tensor.dtype))
+                first = tensor.deferred(elem, None)
                 tensor.forms[first.elem] = first
                 tensor.forms.setdefault(elem, self.graph.cast(first, elem))
             else:
@@ -156,6 +164,8 @@ class Tensors:
             tensor = self[ref]
             if tensor.array is not None:
                 value = self.constant(self.array(ref, view, elem))
+            elif tensor.deferred is not None and view.moves(tensor.count):
+                value = self.graph.cast(tensor.deferred(elem, view), elem)
             elif elem in tensor.ready or self._cast_first(ref, view, elem):
                 value = read(self.graph, self.form(ref, elem), view)
             else:

@@ -44,6 +44,10 @@ class View:
         """The view of each of `planes` tensors of `count` elements that follow each other, along a new first axis."""
         return View(self.offset, (planes, *self.shape), (count if planes > 1 else 0, *self.strides))
 
+    def moves(self, count: int) -> bool:
+        """Whether it reads anything but a tensor of `count` elements as it lies, broadcast perhaps."""
+        return not View(self.offset, self.core, self.strides).is_identity_of(count)
+
     def is_identity_of(self, count: int) -> bool:
         """Whether it reads a tensor of `count` elements in row-major order, once."""
         whole = self.offset == 0 and self.core == self.shape and prod(self.shape) == count

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from oracle_node.executors.loops.compiler import Function
+from oracle_node.executors.loops.compiler import Function, address
 from oracle_node.executors.loops.loop import Access, Loop
 from oracle_node.executors.scalar import run_program
 from oracle_node.tape.instruction import Reducer
@@ -33,7 +33,7 @@ def _floats(*shape: int) -> np.ndarray:
 
 
 def _run(loops: Sequence[Loop], *buffers: np.ndarray) -> None:
-    Function(loops)(buffers)
+    Function(loops)([address(buffer) for buffer in buffers])
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 7, 8, 16, 17, 33])

@@ -6,6 +6,7 @@ import pytest
 from oracle_node.executors import loops, reference
 from oracle_node.executors.onnx import OnnxExecutor
 from oracle_node.executors.onnx.graph import Elem
+from oracle_node.executors.onnx.plan import Plan
 from oracle_node.executors.onnx.regions import worth_compiling
 from oracle_node.executors.onnx.repetition import computed_instructions
 from oracle_node.executors.onnx.schedule import Schedule
@@ -119,6 +120,40 @@ def test_loops__zeros_around_an_image__are_written_beside_it_with_no_copy() -> N
     plan = _schedule(executor).steps[2].compiled.plan
     copies = [loop for _, loop in plan.loops if not loop.program.ops and loop.reducer is None]
     assert sorted(loop.count for loop in copies) == [40 * 16] * 2 + [52 * 16] * 2
+
+
+def _windows(builder: TapeBuilder, readers: str) -> View:
+    """A convolution over windows of what loops compute, and other readers of it: graphs and loops, in full."""
+    random = np.random.default_rng(4)
+    image = builder.map(lambda v: v - 3, builder.const(random.integers(-900, 900, (12, 13, 16), np.int16)))
+    kernel = builder.const(random.integers(-(1 << 20), 1 << 20, (8, 3, 3, 16), np.int32))
+    windows = image.windows(0, 3).windows(1, 3).transpose(0, 1, 3, 4, 2).unsqueeze(2)
+    values = [builder.contract(windows, kernel, 3).slice(2, 0, 4)]
+    if "graph" in readers:
+        pointwise = builder.const(random.integers(-(1 << 20), 1 << 20, (4, 16), np.int32))
+        values.append(builder.matmul(image, pointwise).slice(0, 0, 10).slice(1, 0, 11))
+    values = [builder.map(lambda v: (v.to_float() * 2.0**-30).round().to_int(), value) for value in values]
+    if "loops" in readers:
+        values.append(image.slice(0, 1, 10).slice(1, 1, 11).slice(2, 3, 4))
+    return builder.map(lambda a, *more: sum(more, a), *values)
+
+
+@pytest.mark.parametrize("readers", ["", "graph", "loops", "graph, loops"])
+def test_borders__windows__are_written_by_the_loops_and_gathered_by_nobody(readers: str) -> None:
+    builder = new_builder()
+    result = _windows(builder, readers)
+    require_exact(builder, result)
+    tape = builder.finish(result)
+    executor = looping(tape)
+    executor.run(tape.symbols((0, 0, 0)), _SOURCES, [tape.output])
+    graphs = [
+        step.compiled.plan for step in _schedule(executor).steps if isinstance(step.compiled.plan, Plan)
+    ]
+    assert sum(port.view is not None for plan in graphs for port in plan.inputs) == 1
+    assert not {node.op_type for plan in graphs for node in plan.graph.live_nodes()} & {
+        "Gather",
+        "GatherElements",
+    }
 
 
 def test_regions__of_many_instructions__are_cut() -> None:
