@@ -11,7 +11,10 @@ from oracle_node.executors.onnx.views import View
 from oracle_node.tape.types import DType
 
 Orders = Mapping[View | None, Elem]
-"""The types in which a tensor is handed over, whole (None) or through a view."""
+"""The types in which a tensor is handed over, whole (None) or through a view.
+
+A cut may compute, or be given, the last rows only: what it says of a view is moved to the whole tensor here.
+"""
 
 
 class Borders:
@@ -32,18 +35,18 @@ class Borders:
     def loose(self, cut: Cut) -> dict[int, Orders]:
         """The integers that a graph exchanges with loops alone, and what was ordered before; the rest it may choose."""
         parts = [part for part in (*cut.given, *cut.outputs) if self._is_loose(cut, part)]
-        return {part: self._orders[_places(cut, part)[0]] for part in parts}
+        return {part: self._of(cut, part) for part in parts}
 
     def settle(self, cut: Cut, values: Mapping[Port, Value]) -> None:
         """What the graph has chosen."""
         loose = self.loose(cut)
         for port, value in values.items():
             if port.ref in loose:
-                self._orders[_places(cut, port.ref)[0]].setdefault(port.view, value.elem)
+                self._orders[_places(cut, port.ref)[0]].setdefault(whole_view(cut, port), value.elem)
 
     def given(self, cut: Cut) -> dict[int, Elem]:
         """For loops: the types of what they read, where those are not the tensors' own."""
-        orders = {part: self._orders[_places(cut, part)[0]] for part in cut.given}
+        orders = {part: self._of(cut, part) for part in cut.given}
         return {part: found[None] for part, found in orders.items() if None in found}
 
     def wanted(self, cut: Cut) -> dict[Port, Elem]:
@@ -51,7 +54,7 @@ class Borders:
         ports: dict[Port, Elem] = {}
         for part in sorted(cut.outputs):
             position = _places(cut, part)[0]
-            orders = dict(self._orders[position])
+            orders = self._of(cut, part)
             if (
                 not orders
                 or position in self._kept
@@ -60,6 +63,11 @@ class Borders:
                 orders.setdefault(None, Elem.of(cut.node(part).dtype))
             ports.update({Port(part, view): elem for view, elem in orders.items()})
         return ports
+
+    def _of(self, cut: Cut, part: int) -> dict[View | None, Elem]:
+        """The orders in terms of a cut."""
+        orders = self._orders[_places(cut, part)[0]]
+        return {view and view.moved(-cut.skipped(part)): elem for view, elem in orders.items()}
 
     def _is_loose(self, cut: Cut, part: int) -> bool:
         places = _places(cut, part)
@@ -70,6 +78,11 @@ class Borders:
             return maker is not None and maker.block.is_looped
         readers = self._readers[places[0]]
         return bool(readers) and all(reader.block.is_looped for reader in readers)
+
+
+def whole_view(cut: Cut, port: Port) -> View | None:
+    """A port's view, of the whole tensor."""
+    return port.view and port.view.moved(cut.skipped(port.ref))
 
 
 def _places(cut: Cut, part: int) -> tuple[int, ...]:

@@ -146,10 +146,11 @@ def _homes(
     """Tensors that are computed to be joined only, and are written there at once: the CONCAT, its axis, the start."""
     homes: dict[int, tuple[int, int, int]] = {}
     for number, reading_numbers in readers(node, computed).items():
-        if number in wanted or len(reading_numbers) != 1:
+        own = node(number)
+        if number in wanted or len(reading_numbers) != 1 or not prod(own.shape):
             continue
         (joined,) = reading_numbers
-        outer, own = node(joined), node(number)
+        outer = node(joined)
         if not isinstance(outer.tail, Join) or own.opcode is Opcode.CONST or outer.refs.count(number) != 1:
             continue
         axis = outer.tail.axis

@@ -19,7 +19,7 @@ from oracle_node.executors.onnx.movement import lower_concat, lower_gather
 from oracle_node.executors.onnx.nodes import SOURCES, Join, Lookup, Node
 from oracle_node.executors.onnx.products import lower_product
 from oracle_node.executors.onnx.reductions import lower_reduce
-from oracle_node.executors.onnx.tensors import EXACT, Port, Tensor, Tensors
+from oracle_node.executors.onnx.tensors import EXACT, Port, Tensor, Tensors, carriers
 from oracle_node.executors.onnx.views import View
 from oracle_node.tape.instruction import Opcode, Reduction
 from oracle_node.tape.scalar import Program
@@ -91,7 +91,9 @@ class Plan:
         tensor, port = self._tensors[position], Port(position, view)
         if port not in self.inputs:
             if position in self._loose:
-                elem = self._loose[position].get(view, elem if elem in EXACT else Elem.of(tensor.dtype))
+                # a product of small weights may ask for a type that does not hold what others read
+                chosen = elem if elem in carriers(tensor.interval.magnitude) else Elem.of(tensor.dtype)
+                elem = self._loose[position].get(view, chosen)
                 tensor.signed_zero |= elem in (Elem.F32, Elem.F64)
             shape = tensor.shape if view is None else view.core
             self.inputs[port] = self.graph.input(f"tensor{len(self.inputs)}", elem, shape)

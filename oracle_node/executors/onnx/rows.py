@@ -66,6 +66,11 @@ class Cut:
         at = self._starts[number // _KINDS]
         return at.row if at.known else 0
 
+    def skipped(self, number: int) -> int:
+        """How many elements of a tensor come before its computed rows."""
+        number //= _KINDS
+        return self._starts[number].row * _row_size(self._whole(number))
+
     def _propagate(self, needed: dict[int, int], start: FirstRow) -> dict[int, int]:
         """Decide where each needed tensor starts, last to first; the first rows read of others, by position."""
         self._starts.clear()

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from oracle_node.executors.onnx.block import Block
-from oracle_node.executors.onnx.borders import Borders
+from oracle_node.executors.onnx.borders import Borders, whole_view
 from oracle_node.executors.onnx.constants import Constants
 from oracle_node.executors.onnx.graph import Elem
 from oracle_node.executors.onnx.looped import LoopPlan, Loops
@@ -121,12 +121,12 @@ class Step:
         self._given: list[_Given] = []
         for port, value in compiled.inputs.items():
             number, is_known = cut.part(port.ref)
-            key = _key(block.places[number][member], port)
+            key = _key(cut, block.places[number][member], port)
             self._given.append(_Given(value.name, key, is_known, value.shape, value.elem.numpy))
         self._results: list[_Result] = []
         for port, value in compiled.outputs.items():
             (number, _), node = cut.part(port.ref), cut.node(port.ref)
-            key, dtype = _key(block.places[number][member], port), block.numpy_dtype(number, member)
+            key, dtype = _key(cut, block.places[number][member], port), block.numpy_dtype(number, member)
             if port.view is not None or value.elem != Elem.of(node.dtype):  # as the next block takes it
                 dtype = value.elem.numpy
             shape = node.shape if port.view is None else value.shape
@@ -198,8 +198,9 @@ def cut_sections(
     return cuts[::-1]
 
 
-def _key(position: int, port: Port) -> Key:
-    return position if port.view is None else (position, port.view)
+def _key(cut: Cut, position: int, port: Port) -> Key:
+    view = whole_view(cut, port)
+    return position if view is None else (position, view)
 
 
 def _last_uses(steps: Sequence[Step], keys: set[Key]) -> list[list[Key]]:

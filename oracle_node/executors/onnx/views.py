@@ -30,6 +30,10 @@ class View:
         """The shape with broadcast axes as size 1."""
         return tuple(1 if stride == 0 else n for n, stride in zip(self.shape, self.strides, strict=True))
 
+    def moved(self, count: int) -> "View":
+        """The same from `count` elements further on."""
+        return View(self.offset + count, self.shape, self.strides)
+
     def permuted(self, axes: Sequence[int]) -> "View":
         return View(self.offset, tuple(self.shape[a] for a in axes), tuple(self.strides[a] for a in axes))
 

@@ -10,8 +10,10 @@ from oracle_node.executors.onnx.plan import Plan
 from oracle_node.executors.onnx.regions import worth_compiling
 from oracle_node.executors.onnx.repetition import computed_instructions
 from oracle_node.executors.onnx.schedule import Schedule
+from oracle_node.tape.affine import Affine
 from oracle_node.tape.builder import TapeBuilder
-from oracle_node.tape.instruction import Reducer, Tape
+from oracle_node.tape.instruction import Reducer, Source, Tape
+from oracle_node.tape.types import DType, SourceKind
 from oracle_node.tape.view import View
 from tests.executors.onnx.checking import EMPTY, looping, new_builder, require_exact
 
@@ -154,6 +156,43 @@ def test_borders__windows__are_written_by_the_loops_and_gathered_by_nobody(reade
         "Gather",
         "GatherElements",
     }
+
+
+def test_borders__a_view_of_the_last_rows__is_moved_to_the_whole_tensor() -> None:
+    builder = new_builder()
+    random = np.random.default_rng(0)
+    image = builder.map(lambda v: v * 3 - 7, builder.const(random.integers(-1000, 1000, (12, 6), np.int32)))
+    kernel = builder.const(random.integers(-50, 50, (5, 7), np.int32))
+    require_exact(builder, builder.matmul(image.slice(0, 5, 7).transpose(1, 0), kernel))
+
+
+@pytest.mark.parametrize("reader", ["graph", "loops"])
+def test_borders__a_product_with_zeros__does_not_choose_a_type_that_is_too_narrow(reader: str) -> None:
+    builder = new_builder()
+    random = np.random.default_rng(0)
+    large = builder.map(
+        lambda v: v * 3 - 7, builder.const(random.integers(-(1 << 30), 1 << 30, (12, 6), np.int32))
+    )
+    product = builder.matmul(large, builder.const(np.zeros((6, 6), np.int32)))
+    other = large
+    if reader == "graph":
+        other = builder.matmul(large, builder.const(random.integers(-50, 50, (6, 6), np.int32)))
+    require_exact(builder, builder.map(lambda a, b: a + b, product, other))
+
+
+def test_loops__an_empty_part__is_joined_with_another() -> None:
+    builder = TapeBuilder(Source(DType.I32, 0, 18), step_bound=1 << 24)
+    rows = builder.input(SourceKind.REQUEST, (Affine.symbol(0),), -100, 100).unsqueeze(1)
+    columns = builder.const(np.arange(3, dtype=np.int32))
+    first = builder.map(lambda v, c: v * c, rows, columns)
+    last = builder.map(lambda c: c + 1, columns.unsqueeze(0), dtype=first.dtype)
+    tape = builder.finish(builder.concat([first, last], 0))
+    executor = looping(tape)
+    for count in (3, 1, 0):
+        sources = (np.arange(count, dtype=np.int32), EMPTY, EMPTY)
+        symbols = tape.symbols((count, 0, 0))
+        (found,) = executor.run(symbols, sources, [tape.output]).values()
+        assert found.tobytes() == dict(reference.run(tape, symbols, sources))[tape.output].tobytes()
 
 
 def test_regions__of_many_instructions__are_cut() -> None:
