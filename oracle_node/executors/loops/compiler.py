@@ -7,6 +7,7 @@ from functools import cache, lru_cache
 import numpy as np
 from llvmlite import binding as llvm
 from llvmlite import ir
+from llvmlite.binding.newpassmanagers import NewPassManager
 
 from oracle_node.executors.loops.loop import Loop
 from oracle_node.executors.loops.nest import write_loop
@@ -21,14 +22,10 @@ class Function:
     """Loops that run one after another on the buffers they are given."""
 
     def __init__(self, loops: Sequence[Loop]) -> None:
-        machine = _machine()
         module = llvm.parse_assembly(str(_module(loops)))
         module.verify()
-        options = llvm.create_pipeline_tuning_options(speed_level=3)
-        options.loop_unrolling = False  # a short row would be written out before it could become a vector
-        options.loop_vectorization = options.slp_vectorization = options.loop_interleaving = True
-        passes = llvm.create_pass_builder(machine, options)
-        passes.getModulePassManager().run(module, passes)
+        machine = _machine()
+        _optimise(module, machine)
         self._engine = llvm.create_mcjit_compiler(module, machine)  # it owns the code
         self._engine.finalize_object()
         self._function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self._engine.get_function_address(_ENTRY))
@@ -48,6 +45,18 @@ def address(array: np.ndarray) -> int:
 def compiled(loops: tuple[Loop, ...]) -> Function:
     """The loops' function; equal ones are compiled once."""
     return Function(loops)
+
+
+def _optimise(module: llvm.ModuleRef, machine: llvm.TargetMachine) -> None:
+    """LLVM's passes over a module."""
+    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    options.loop_unrolling = False  # a short row would be written out before it could become a vector
+    options.loop_vectorization = options.slp_vectorization = options.loop_interleaving = True
+    passes = llvm.create_pass_builder(machine, options)
+    manager = passes.getModulePassManager()
+    manager.run(module, passes)
+    NewPassManager._dispose(manager)  # llvmlite 0.50 never does: half a megabyte each
+    manager.detach()
 
 
 def _machine() -> llvm.TargetMachine:

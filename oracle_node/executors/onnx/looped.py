@@ -86,7 +86,8 @@ class LoopPlan:
         kind, intervals = self._node(number).dtype.kind, (self._node(number).bounds.interval,)
         write = Access(self._views[port], elem.numpy, kind, 0, contiguous(view.core))
         read = self._access(number, view.offset, view.strides)
-        self.loops.append((number, Loop(_COPY, intervals, view.core, (read,), write)))
+        if prod(view.core):
+            self.loops.append((number, Loop(_COPY, intervals, view.core, (read,), write)))
 
     def _elem(self, number: int) -> Elem:
         return self._types.get(number, Elem.of(self._node(number).dtype))

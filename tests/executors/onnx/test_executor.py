@@ -1,12 +1,16 @@
 """Random tapes: the fast executor equals the reference to the last bit, however it is asked."""
 
+from random import Random
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from oracle_node.errors import DeterminismError
 from oracle_node.executors import reference
-from oracle_node.executors.onnx import OnnxExecutor
+from oracle_node.executors.onnx import OnnxExecutor, layout, regions
+from oracle_node.executors.onnx.repetition import computed_instructions
 from oracle_node.executors.onnx.session import require_supported_version
 from oracle_node.tape.analysis import Analysis
 from oracle_node.tape.region import Region
@@ -58,6 +62,28 @@ def test_run__with_loops_wherever_they_can_be__equals_the_reference(case: Case) 
     executor = looping(case.tape, _analysis(case))
     _require_same({last: expected[last]}, executor.run(case.symbols, case.sources, [last]))
     _require_same(expected, executor.run(case.symbols, case.sources, list(expected)))
+
+
+@given(cases(instructions=12), st.randoms(use_true_random=False))
+@_SETTINGS
+def test_run__with_loops_here_and_graphs_there__equals_the_reference(case: Case, random: Random) -> None:
+    """Pieces of what can be compiled, so that all kinds of tensors go from one to the other."""
+    found = list(regions.worth_compiling(case.tape, computed_instructions(case.tape), case.symbols, 0))
+    pieces = []
+    for run in found:
+        start = run.start
+        while start < run.stop:
+            stop = min(run.stop, start + random.randint(1, 4))
+            pieces += [range(start, stop)] if random.random() < 0.6 else []
+            start = stop
+    expected = dict(reference.run(case.tape, case.symbols, case.sources))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layout, "worth_compiling", lambda *_: pieces)
+        executor = looping(case.tape, _analysis(case))
+        for wanted in ([max(expected)], random.sample(list(expected), len(expected) // 2)):
+            held = executor.run(case.symbols, case.sources, wanted)
+            executor.run(case.symbols, case.sources, wanted)
+            _require_same({position: expected[position] for position in wanted}, held)
 
 
 @given(cases())
