@@ -166,7 +166,7 @@ def _homes(
 
 
 class Loops:
-    """A plan's loops, compiled."""
+    """A plan's loops, compiled. What lies between them is the plan's own: one run at a time."""
 
     def __init__(self, plan: LoopPlan, traced: bool) -> None:
         """Traced, each loop is a function of its own, and its time is recorded."""
