@@ -1,5 +1,6 @@
 """The executor that somebody asked for by name."""
 
+from oracle_node.executors import loops
 from oracle_node.executors.base import Executor
 from oracle_node.tape.instruction import Tape
 
@@ -9,7 +10,7 @@ def make_executor(
     name: str = "onnx",
     threads: int | None = None,
     cache_bytes: int | None = None,
-    loops_after: int | None = 2,
+    loops_after: int | None = loops.AFTER,
 ) -> Executor:
     """`onnx` or `reference`; the rest concerns ONNX Runtime, which is loaded only where it is wanted.
 

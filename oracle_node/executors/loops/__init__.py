@@ -7,6 +7,9 @@ import warnings
 from functools import cache
 from importlib.util import find_spec
 
+AFTER = 2
+"""So many runs of the same lengths go without: compiling takes longer than they do."""
+
 
 @cache
 def usable() -> bool:

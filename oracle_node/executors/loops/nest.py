@@ -6,7 +6,7 @@ from itertools import product
 from llvmlite import ir
 
 from oracle_node.executors.loops.loop import Access, Loop
-from oracle_node.executors.loops.scalars import F32, F64, I32, I64, Registers, as_integer
+from oracle_node.executors.loops.scalars import F32, F64, I32, I64, Registers, as_integer, positive_zero
 from oracle_node.tape.instruction import Reducer
 
 _TYPES: dict[str, ir.Type] = {
@@ -17,6 +17,7 @@ _UNROLLED = 32
 _MOST_WRITTEN = 512
 """Operations that may be written out: compiling takes longer than in proportion."""
 _SHORT = 4
+"""A last axis up to this is written out, too."""
 _SIGN = 0x7FFFFFFF
 
 
@@ -131,8 +132,7 @@ class _Nest:
         """The result; a zero is +0."""
         if not self._is_float:
             return key
-        value = self._builder.bitcast(self._flipped(key), F32)
-        return self._builder.fadd(value, ir.Constant(F32, 0.0))
+        return positive_zero(self._builder, self._builder.bitcast(self._flipped(key), F32))
 
     def _flipped(self, bits: ir.Value) -> ir.Value:
         """The magnitude's bits inverted where the sign is set: its own inverse."""
@@ -147,7 +147,7 @@ class _Nest:
         return Registers(builder, loop.program, operands, kinds, loop.intervals).result
 
     def _store(self, value: ir.Value, coordinates: Sequence[ir.Value]) -> None:
-        """An integer may be stored as a float, which holds it."""
+        """An integer may be stored as a float, which holds it; never as −0."""
         write, kind = self._loop.write, _TYPES[self._loop.write.dtype.str[1:]]
         if write.kind == "int":
             is_float = kind in (F32, F64)

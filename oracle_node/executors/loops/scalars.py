@@ -14,7 +14,7 @@ from oracle_node.tape.interval import Interval
 from oracle_node.tape.scalar import Op, Program, ScalarOp
 from oracle_node.tape.types import Kind
 
-F32, F64, BIT, I32, I64 = ir.FloatType(), ir.DoubleType(), ir.IntType(1), ir.IntType(32), ir.IntType(64)
+F32, F64, I32, I64 = ir.FloatType(), ir.DoubleType(), ir.IntType(32), ir.IntType(64)
 _I32_MAX = (1 << 31) - 1
 _COMPARE = {Op.IEQ: "==", Op.ILT: "<", Op.ILE: "<=", Op.FEQ: "==", Op.FLT: "<", Op.FLE: "<="}
 _INTRINSIC = {
@@ -96,11 +96,11 @@ class Registers:
     def _shift(self, register: int, operation: ScalarOp) -> ir.Value:
         """Arithmetic shift right by 0…63; further than a type is wide leaves its sign."""
         (a, b), kind = self._integers(register, operation.arguments)
-        bits = self._clamp(b, kind, 0, kind.width - 1)
+        bits = self._clamp(b, 0, kind.width - 1)
         return self._stored(register, self.builder.ashr(a, bits))
 
-    def _clamp(self, value: ir.Value, kind: ir.IntType, low: int, high: int) -> ir.Value:
-        lowest, highest = ir.Constant(kind, low), ir.Constant(kind, high)
+    def _clamp(self, value: ir.Value, low: int, high: int) -> ir.Value:
+        lowest, highest = value.type(low), value.type(high)
         value = self.builder.select(self.builder.icmp_signed("<", value, lowest), lowest, value)
         return self.builder.select(self.builder.icmp_signed(">", value, highest), highest, value)
 
@@ -126,13 +126,9 @@ class Registers:
 
     def _where_float(self, register: int, operation: ScalarOp) -> ir.Value:
         condition, a, b = operation.arguments
-        return self._positive_zero(
-            self.builder.select(self._truth(condition), self._values[a], self._values[b])
+        return positive_zero(
+            self.builder, self.builder.select(self._truth(condition), self._values[a], self._values[b])
         )
-
-    def _positive_zero(self, value: ir.Value) -> ir.Value:
-        """+0 for either zero, anything else as it is."""
-        return self.builder.fadd(value, ir.Constant(F32, 0.0))
 
     def _float_arithmetic(self, register: int, operation: ScalarOp, method: str) -> ir.Value:
         return getattr(self.builder, method)(*self._floats(operation))
@@ -141,7 +137,7 @@ class Registers:
         a, b = self._floats(operation)
         smaller = self.builder.fcmp_ordered("<", a, b)
         first, second = (a, b) if operation.op is Op.FMIN else (b, a)
-        return self._positive_zero(self.builder.select(smaller, first, second))
+        return positive_zero(self.builder, self.builder.select(smaller, first, second))
 
     def _float_unary(self, register: int, operation: ScalarOp) -> ir.Value:
         (a,) = self._floats(operation)
@@ -156,7 +152,7 @@ class Registers:
     def _power(self, register: int, operation: ScalarOp) -> ir.Value:
         """2^n for n limited to the exponents of normal numbers."""
         (argument,) = operation.arguments
-        exponent = self._clamp(self._values[argument], self._type(argument), -126, 127)
+        exponent = self._clamp(self._values[argument], -126, 127)
         exponent = resized(self.builder, exponent, I32)
         biased = self.builder.add(exponent, ir.Constant(I32, 127))
         return self.builder.bitcast(self.builder.shl(biased, ir.Constant(I32, 23)), F32)
@@ -167,7 +163,7 @@ class Registers:
         lying = self._lying[argument] if argument < len(self._lying) else None
         if lying is None or lying.type not in (F32, F64):
             return self.builder.sitofp(self._values[argument], F32)
-        return self._positive_zero(self.builder.fptrunc(lying, F32) if lying.type == F64 else lying)
+        return positive_zero(self.builder, self.builder.fptrunc(lying, F32) if lying.type == F64 else lying)
 
     def _to_integer(self, register: int, operation: ScalarOp) -> ir.Value:
         """Towards zero; saturating at 64 bits where the argument may be larger."""
@@ -178,6 +174,11 @@ class Registers:
             return self.builder.fptosi(value, kind)
         saturating = _intrinsic(self.builder, "llvm.fptosi.sat", I64, F32)
         return self._stored(register, self.builder.call(saturating, [value]))
+
+
+def positive_zero(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
+    """+0 for either zero, any other f32 as it is."""
+    return builder.fadd(value, ir.Constant(F32, 0.0))
 
 
 def as_integer(builder: ir.IRBuilder, value: ir.Value, kind: ir.IntType) -> ir.Value:

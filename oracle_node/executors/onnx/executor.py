@@ -79,7 +79,7 @@ class OnnxExecutor:
         analysis: Analysis | None = None,
         cache_bytes: int | None = None,
         traces: Path | None = None,
-        loops_after: int | None = 2,
+        loops_after: int | None = loops.AFTER,
     ) -> None:
         from oracle_node.executors.canary import require_exact  # it uses this package's graphs
 
@@ -112,9 +112,11 @@ class OnnxExecutor:
         known = last.known if last is not None and same is not None else {}
         key = (tuple(symbols), asked, same, frozenset(known))
         times = self._runs[key].times if key in self._runs else 0
-        if key not in self._runs or (times == self._loops_after and self._has_loops(symbols)):
-            self._runs[key] = self._plan_run(symbols, asked, same, key[-1], times)
-            self._evict(self._runs, _RUN_GRAPHS)
+        if key not in self._runs or times == self._loops_after:
+            found = self._worth_compiling(symbols, times)
+            if key not in self._runs or found:
+                self._runs[key] = self._plan_run(symbols, asked, same, key[-1], found)
+                self._evict(self._runs, _RUN_GRAPHS)
         self._runs.move_to_end(key)
         plan = self._runs[key]
         plan.times = times + 1
@@ -138,9 +140,12 @@ class OnnxExecutor:
         """Take nothing over from the last run."""
         self._last_run = None
 
-    def _has_loops(self, symbols: Symbols) -> bool:
-        """Whether anything is worth compiling, and can be compiled here."""
-        return bool(self._layout.loops(symbols, self.loops_from_ns)) and loops.usable()
+    def _worth_compiling(self, symbols: Symbols, times: int) -> list[range]:
+        """What to compile for a run that came so often; nothing where it cannot be done here."""
+        if self._loops_after is None or times < self._loops_after:
+            return []
+        found = self._layout.loops(symbols, self.loops_from_ns)
+        return found if found and loops.usable() else []
 
     def _same_rows(
         self,
@@ -167,12 +172,9 @@ class OnnxExecutor:
         wanted: frozenset[int],
         same: SameRows | None,
         known: frozenset[int],
-        times: int,
+        looped: Sequence[range],
     ) -> _Run:
-        is_ripe = self._loops_after is not None and times >= self._loops_after
-        sections = self._layout.whole(
-            symbols, self.loops_from_ns if is_ripe and self._has_loops(symbols) else None
-        )
+        sections = self._layout.whole(looped)
         if not self._graphs.feeding:
             return _Run(Schedule(sections, symbols, wanted, from_the_first, self._graphs), frozenset())
         start: FirstRow

@@ -85,8 +85,8 @@ class Graph:
         self._reshaped: dict[str, Value] = {}
         self._padded: dict[str, tuple[Value, tuple[int, ...], tuple[int, ...]]] = {}
         self._input_names: set[str] = set()
-        self.aliases: dict[str, tuple[str, tuple[int, ...]]] = {}
-        """Inputs that are others in another shape, by name: to feed an array twice is free, to reshape it a copy."""
+        self.aliases: dict[tuple[str, tuple[int, ...]], str] = {}
+        """Names of inputs that are others in another shape: to feed an array twice is free, to reshape it a copy."""
         self._held: dict[int, tuple[np.ndarray, Value]] = {}
 
     def input(self, name: str, elem: Elem, shape: Sequence[int]) -> Value:
@@ -168,12 +168,11 @@ class Graph:
 
     def _alias(self, value: Value, shape: tuple[int, ...]) -> Value:
         """An input once more, in another shape."""
-        for name, known in self.aliases.items():
-            if known == (value.name, shape):
-                return Value(name, value.elem, shape)
-        name = f"{value.name}/{len(self.aliases)}"
-        self.aliases[name] = (value.name, shape)
-        return self.input(name, value.elem, shape)
+        key = (value.name, shape)
+        if key in self.aliases:
+            return Value(self.aliases[key], value.elem, shape)
+        self.aliases[key] = f"{value.name}/{len(self.aliases)}"
+        return self.input(self.aliases[key], value.elem, shape)
 
     def expand(self, value: Value, shape: Sequence[int]) -> Value:
         """Repeat along axes of size 1."""
@@ -252,7 +251,7 @@ class Graph:
     def used_names(self) -> set[str]:
         """The values that the outputs need, and the outputs; inputs that are needed in another shape too."""
         used = self._read_names()
-        return used | {source for name, (source, _) in self.aliases.items() if name in used}
+        return used | {source for (source, _), name in self.aliases.items() if name in used}
 
     def _read_names(self) -> set[str]:
         return {output.name for output in self.outputs}.union(*(node.input for node in self.live_nodes()))

@@ -41,14 +41,13 @@ class Layout:
         parts = [[range(r.start)], layers, [range(r.stop, total)]]
         return [part for part in parts if part[0]]
 
-    def whole(self, symbols: Symbols, least_ns: float | None) -> list[Section]:
-        """Sections of one block each; some are for loops, where those save so much (None: none are)."""
-        runs = [] if least_ns is None else self.loops(symbols, least_ns)
-        if not runs:
+    def whole(self, loops: Sequence[range] = ()) -> list[Section]:
+        """Sections of one block each; those runs of `loops` are for loops."""
+        if not loops:
             return [[self._block(members)] for members in self._parts()]
         sections: list[Section] = []
         done = 0
-        for run in runs:
+        for run in loops:
             sections += [[self._block([range(done, run.start)])]] if done < run.start else []
             sections.append([self._block([run], is_looped=True)])
             done = run.stop

@@ -1,6 +1,6 @@
 """A set of elementwise nodes as compiled loops: the counterpart of `plan` for what no matrix product is in."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from math import prod
 from time import perf_counter
@@ -44,50 +44,53 @@ class LoopPlan:
         """In order, each with the node it is for."""
         self.arrays: list[np.ndarray | None] = []
         """The buffers: constants, and what lies between the loops; None for inputs and outputs."""
-        self._buffers: dict[int, int] = {}
-        self._views: dict[Port, int] = {}
+        self._buffers: dict[Port, int] = {}
         kept = {port.ref for port in wanted}
         needed = cone(node, kept, given)
         computed = sorted(needed.difference(given))
         self._joins, self._homes = Joins(node, computed, kept), _homes(node, computed, kept)
         for number in sorted(needed - self._joins.hidden - self._homes.keys()):
-            own = node(number)
+            own, port = node(number), Port(number)
             value = Value(f"tensor{number}", self._elem(number), own.shape)
-            self._buffers[number] = len(self.arrays)
             array: np.ndarray | None = None
             if own.opcode is Opcode.CONST:
                 array = np.ascontiguousarray(constants.weights(own.weights, own.shape).array())
             elif number in given:
-                self.inputs[Port(number)] = value
-            elif number in whole:
-                self.outputs[Port(number)] = value
+                self.inputs[port] = value
+            elif port in wanted:
+                self.outputs[port] = value
             else:
                 array = np.empty(own.shape, value.elem.numpy)
-            self.arrays.append(array)
+            self._add_buffer(port, array)
         for number in sorted(needed.difference(given, self._joins.hidden)):
             if node(number).opcode is not Opcode.CONST:
-                self.loops += [
-                    (number, loop) for loop in self._lower(number, node(number)) if prod(loop.shape)
-                ]
+                self._add_loops(number, self._lower(number, node(number)))
         for port, elem in wanted.items():
             if port.view is not None:
-                self._hand_over(port.ref, port.view, elem)
+                self.outputs[port] = Value(f"view{len(self.outputs)}", elem, port.view.core)
+                self._add_buffer(port, None)
+                self._add_loops(port.ref, [self._hand_over(port.ref, port.view, elem)])
 
     def buffer(self, port: Port) -> int:
-        """Where an input or output lies."""
-        return self._views[port] if port.view is not None else self._buffers[port.ref]
+        """Where a tensor, or what is handed over of it, lies."""
+        return self._buffers[port]
 
-    def _hand_over(self, number: int, view: View, elem: Elem) -> None:
-        """What a view reads of a computed tensor, as an output."""
-        port = Port(number, view)
-        self._views[port] = len(self.arrays)
-        self.arrays.append(None)
-        self.outputs[port] = Value(f"view{len(self._views)}", elem, view.core)
-        kind, intervals = self._node(number).dtype.kind, (self._node(number).bounds.interval,)
-        write = Access(self._views[port], elem.numpy, kind, 0, contiguous(view.core))
-        read = self._access(number, view.offset, view.strides)
-        if prod(view.core):
-            self.loops.append((number, Loop(_COPY, intervals, view.core, (read,), write)))
+    def _add_buffer(self, port: Port, array: np.ndarray | None) -> None:
+        self._buffers[port] = len(self.arrays)
+        self.arrays.append(array)
+
+    def _add_loops(self, number: int, loops: Iterable[Loop]) -> None:
+        self.loops += [(number, loop) for loop in loops if loop.count]
+
+    def _hand_over(self, number: int, view: View, elem: Elem) -> Loop:
+        """What a view reads of a computed tensor, into a buffer of its own."""
+        buffer, kind = self._buffers[Port(number, view)], self._node(number).dtype.kind
+        write = Access(buffer, elem.numpy, kind, 0, contiguous(view.core))
+        return self._copy(Reading(number, View(view.offset, view.core, view.strides)), write)
+
+    def _copy(self, reading: Reading, write: Access) -> Loop:
+        intervals = (self._node(reading.ref).bounds.interval,)
+        return Loop(_COPY, intervals, reading.view.shape, (self._read(reading),), write)
 
     def _elem(self, number: int) -> Elem:
         return self._types.get(number, Elem.of(self._node(number).dtype))
@@ -111,8 +114,7 @@ class LoopPlan:
                 for reading, start in _parts(node, axis):
                     if reading.ref not in self._homes:
                         part = self._access(home, offset + start * strides[axis], strides)
-                        intervals = (self._node(reading.ref).bounds.interval,)
-                        yield Loop(_COPY, intervals, reading.view.shape, (self._read(reading),), part)
+                        yield self._copy(reading, part)
             case _:
                 raise AssertionError(f"{node.opcode.name} is no loop")
 
@@ -132,7 +134,7 @@ class LoopPlan:
 
     def _access(self, number: int, offset: int, strides: tuple[int, ...]) -> Access:
         elem, kind = self._elem(number), self._node(number).dtype.kind
-        return Access(self._buffers[number], elem.numpy, kind, offset, strides)
+        return Access(self._buffers[Port(number)], elem.numpy, kind, offset, strides)
 
 
 def _parts(node: Node, axis: int) -> Iterator[tuple[Reading, int]]:
@@ -170,10 +172,8 @@ class Loops:
 
     def __init__(self, plan: LoopPlan, traced: bool) -> None:
         """Traced, each loop is a function of its own, and its time is recorded."""
-        from oracle_node.executors.loops.compiler import (
-            address,
-            compiled,
-        )  # llvmlite is not installed everywhere
+        # llvmlite is not installed everywhere
+        from oracle_node.executors.loops.compiler import address, compiled
 
         self._address = address
         self._addresses = [0 if array is None else address(array) for array in plan.arrays]

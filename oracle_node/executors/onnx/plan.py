@@ -94,7 +94,6 @@ class Plan:
                 # a product of small weights may ask for a type that does not hold what others read
                 chosen = elem if elem in carriers(tensor.interval.magnitude) else Elem.of(tensor.dtype)
                 elem = self._loose[position].get(view, chosen)
-                tensor.signed_zero |= elem in (Elem.F32, Elem.F64)
             shape = tensor.shape if view is None else view.core
             self.inputs[port] = self.graph.input(f"tensor{len(self.inputs)}", elem, shape)
         return self.inputs[port]

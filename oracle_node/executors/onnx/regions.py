@@ -2,6 +2,7 @@
 walk again and again, a kernel an operation and a copy a shifted view."""
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from math import prod
 
 from oracle_node.tape.affine import Symbols
@@ -18,15 +19,13 @@ def worth_compiling(
     tape: Tape, computed: Sequence[int], symbols: Symbols, least_ns: float
 ) -> Iterator[range]:
     """Ranges of indices into `computed`, in order, that save at least so much."""
-    run: list[int] = []
-    for index, position in enumerate([*computed, -1]):
-        if position >= 0 and len(run) < _MOST and _is_loop(tape, tape.instructions[position]):
-            run.append(index)
-            continue
-        saved = sum(_operations(tape.instructions[computed[i]], symbols) for i in run) * _OPERATION_NS
-        if run and saved >= least_ns:
-            yield range(run[0], run[-1] + 1)
-        run = [index] if run and position >= 0 and _is_loop(tape, tape.instructions[position]) else []
+    instructions = [tape.instructions[position] for position in computed]
+    for is_loop, group in groupby(range(len(computed)), lambda i: _is_loop(tape, instructions[i])):
+        indices = list(group) if is_loop else []
+        for start in range(0, len(indices), _MOST):
+            run = indices[start : start + _MOST]
+            if sum(_operations(instructions[i], symbols) for i in run) * _OPERATION_NS >= least_ns:
+                yield range(run[0], run[-1] + 1)
 
 
 def _is_loop(tape: Tape, instruction: Instruction) -> bool:

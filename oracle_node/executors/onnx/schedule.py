@@ -60,9 +60,7 @@ class Compiled:
     """A plan and what runs it: None for one that computes nothing."""
 
     def __init__(self, plan: Plan | LoopPlan, cut: Cut, runner: Session | Loops | None) -> None:
-        self.plan, self.cut = plan, cut
-        self.inputs, self.outputs, self.fed = plan.inputs, plan.outputs, plan.fed
-        self._runner = runner
+        self.plan, self.cut, self._runner = plan, cut, runner
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> Iterable[np.ndarray]:
         """The outputs in order, for all inputs by name."""
@@ -119,12 +117,12 @@ class Step:
         self.positions = block.members[member]
         self.compiled, self._member, self._constants = compiled, member, constants
         self._given: list[_Given] = []
-        for port, value in compiled.inputs.items():
+        for port, value in compiled.plan.inputs.items():
             number, is_known = cut.part(port.ref)
             key = _key(cut, block.places[number][member], port)
             self._given.append(_Given(value.name, key, is_known, value.shape, value.elem.numpy))
         self._results: list[_Result] = []
-        for port, value in compiled.outputs.items():
+        for port, value in compiled.plan.outputs.items():
             (number, _), node = cut.part(port.ref), cut.node(port.ref)
             key, dtype = _key(cut, block.places[number][member], port), block.numpy_dtype(number, member)
             if port.view is not None or value.elem != Elem.of(node.dtype):  # as the next block takes it
@@ -139,7 +137,7 @@ class Step:
         feeds = {
             given.name: given.of((known if given.is_known else tensors)[given.key]) for given in self._given
         }
-        fed = self.compiled.fed
+        fed = self.compiled.plan.fed
         feeds.update(zip(fed, self._constants.arrays(fed.values(), self._member), strict=True))
         for result, tensor in zip(self._results, self.compiled.run(feeds), strict=True):
             tensors[result.key] = result.of(tensor, known)

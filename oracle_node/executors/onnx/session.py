@@ -72,7 +72,7 @@ class Session:
         self._constants = constants  # the session reads their memory
         self._names = [output.name for output in graph.outputs]
         read = graph.used_names()
-        self._aliases = {name: known for name, known in graph.aliases.items() if name in read}
+        self._aliases = {name: known for known, name in graph.aliases.items() if name in read}
         self._session = ort.InferenceSession(model, options, providers=[PROVIDER])
         self._inputs = {given.name for given in self._session.get_inputs()}
 

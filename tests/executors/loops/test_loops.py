@@ -76,6 +76,14 @@ def test_loop__large_integers_in_doubles__become_floats_rounded_once() -> None:
     assert found.tobytes() == carried.astype(np.int64).astype(np.float32).tobytes()
 
 
+@pytest.mark.parametrize("target", ["f4", "f8"])
+def test_loop__minus_zero_for_an_integer__is_handed_on_as_zero(target: str) -> None:
+    before, after = np.full(50, -0.0), np.ones(50, target)
+    accesses = (_access(before, before, 0, "int"),), _access(after, after, 1, "int")
+    _run([Loop(_COPY, (Interval(-5, 5),), (50,), *accesses)], before, after)
+    assert after.tobytes() == np.zeros(50, target).tobytes()
+
+
 @pytest.mark.parametrize("reducer", [Reducer.SUM, Reducer.MAX, Reducer.MIN])
 @pytest.mark.parametrize("axes", [(0,), (1,), (2,), (0, 1), (1, 2), (0, 1, 2)])
 @pytest.mark.parametrize("shape", [(3, 4, 5), (2, 33, 3), (5, 6, 70)])

@@ -98,9 +98,9 @@ def test_borders__integers__cross_in_the_type_of_the_product() -> None:
     steps = _schedule(executor).steps
     assert _kinds(executor) == ["loops", "graph", "loops", "graph"]
     for graph in (steps[1], steps[3]):
-        assert {value.elem for value in graph.compiled.inputs.values()} == {Elem.F64}
-    assert {value.elem for value in steps[1].compiled.outputs.values()} == {Elem.F64}
-    assert {value.elem for value in steps[3].compiled.outputs.values()} == {
+        assert {value.elem for value in graph.compiled.plan.inputs.values()} == {Elem.F64}
+    assert {value.elem for value in steps[1].compiled.plan.outputs.values()} == {Elem.F64}
+    assert {value.elem for value in steps[3].compiled.plan.outputs.values()} == {
         Elem.I64
     }  # the answer, in its own type
 
